@@ -1,0 +1,73 @@
+import { deduplicationId } from "../../src/model/delivery.ts";
+import type { DeliveryRecord } from "../../src/model/delivery.ts";
+import type { DeadLetter, DeadLetters } from "../../src/ports/dead-letters.ts";
+import { evalCommand } from "./executor.ts";
+import type { RedisExecutor } from "./executor.ts";
+import type { Keyspace } from "./keys.ts";
+import { encodeBody, encodeLetter, encodeMember, isLarge, rangeOfKey, rangeOfTransaction } from "./member.ts";
+import { BURY, HOLD, RELEASE, UNBURY } from "./scripts.ts";
+
+/** What waits for a person, in Redis. */
+export function redisDeadLetters(redis: RedisExecutor, keyspace: Keyspace, now: () => number): DeadLetters {
+  /** Takes a letter out and, for a redrive, puts its successor in; both lie in one shard. */
+  const unbury = async (letter: DeadLetter, successor: DeliveryRecord | undefined): Promise<boolean> => {
+    const { record } = letter;
+    const keys = keyspace.of(record.transactionId);
+    const reply = await redis.execute(
+      evalCommand(
+        UNBURY,
+        [keys.due, keys.dead, keys.left, keys.deadBody(record.key), keys.body(successor?.key ?? record.key)],
+        [
+          ...rangeOfKey(record.key),
+          deduplicationId(record),
+          String(now()),
+          successor === undefined ? "" : encodeMember(successor),
+          successor !== undefined && isLarge(successor) ? encodeBody(successor) : "",
+        ],
+      ),
+    );
+    return Number(reply) === 1;
+  };
+
+  return {
+    async bury(letter) {
+      const { record } = letter;
+      const keys = keyspace.of(record.transactionId);
+      const reply = await redis.execute(
+        evalCommand(
+          BURY,
+          [keys.due, keys.dead, keys.left, keys.body(record.key), keys.deadBody(record.key)],
+          [
+            encodeMember(record),
+            ...rangeOfKey(record.key),
+            deduplicationId(record),
+            encodeLetter(letter),
+            isLarge(record) ? encodeBody(record) : "",
+          ],
+        ),
+      );
+      return Number(reply) === 1 ? "buried" : "ignored";
+    },
+
+    redrive: (letter, record) => unbury(letter, record),
+
+    discard: (letter) => unbury(letter, undefined),
+
+    async hold(claims) {
+      let held = 0;
+      for (const claim of claims) {
+        const id = claim.record.transactionId;
+        const keys = keyspace.of(id);
+        const args = [encodeMember(claim.record), String(claim.token), id];
+        held += Number(await redis.execute(evalCommand(HOLD, [keys.due, keys.decisions, keys.held], args)));
+      }
+      return held;
+    },
+
+    async release(transactionId) {
+      const keys = keyspace.of(transactionId);
+      const reply = await redis.execute(evalCommand(RELEASE, [keys.due, keys.held], rangeOfTransaction(transactionId)));
+      return Number(reply);
+    },
+  };
+}

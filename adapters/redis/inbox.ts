@@ -1,0 +1,70 @@
+import type { Inbox, InboxClaim, InboxReader } from "../../src/ports/inbox.ts";
+import { evalCommand } from "./executor.ts";
+import type { RedisExecutor } from "./executor.ts";
+import type { Keyspace } from "./keys.ts";
+import { COMPLETE, COMPLETE_AND_COMMIT, RELEASE_LEASE, RENEW, ROLL_BACK_LAPSED } from "./scripts.ts";
+import { readDecision } from "./transaction-log.ts";
+
+/** For how long an entry is put back that a late command had touched: its own time to live is not known any more. */
+const PUT_BACK_LEASE_MILLIS = "60000";
+const PUT_BACK_OUTCOME_MILLIS = String(90 * 86_400_000);
+
+/**
+ * The inbox in Redis: one string per message and consumer, `L<token>` while it is leased and `D<token> <outcome>` once it
+ * is done, each with its time to live.
+ */
+export function redisInbox(redis: RedisExecutor, keyspace: Keyspace): Inbox & InboxReader {
+  const keyOf = ({ consumer, messageId }: { consumer: string; messageId: string }) =>
+    keyspace.of(messageId).inbox(consumer, messageId);
+  const lease = (claim: InboxClaim) => `L${claim.token}`;
+
+  return {
+    async claim(claim, leaseMillis) {
+      const found = await redis.execute(["SET", keyOf(claim), lease(claim), "NX", "GET", "PX", String(leaseMillis)]);
+      if (found === null || found === undefined || found === lease(claim)) return { state: "claimed" };
+      const entry = String(found);
+      return entry.startsWith("D")
+        ? { state: "done", outcome: entry.slice(entry.indexOf(" ") + 1) }
+        : { state: "busy" };
+    },
+
+    async renew(claim, leaseMillis) {
+      return Number(await redis.execute(evalCommand(RENEW, [keyOf(claim)], [lease(claim), String(leaseMillis)]))) === 1;
+    },
+
+    async complete(claim, { outcome, retentionMillis, child }) {
+      const done = `D${claim.token} ${outcome}`;
+      const retention = String(Math.round(retentionMillis));
+      if (child === undefined) {
+        const args = [lease(claim), done, retention, PUT_BACK_LEASE_MILLIS];
+        return Number(await redis.execute(evalCommand(COMPLETE, [keyOf(claim)], args))) === 1 ? "completed" : "lost";
+      }
+      const keys = [keyOf(claim), keyspace.of(child.transactionId).decisions];
+      const args = [lease(claim), done, retention, child.transactionId, String(child.at)];
+      const reply = Number(await redis.execute(evalCommand(COMPLETE_AND_COMMIT, keys, args)));
+      return reply === 1 ? "completed" : reply === 0 ? "lost" : "rolledBack";
+    },
+
+    async release(claim) {
+      const args = [lease(claim), PUT_BACK_LEASE_MILLIS, PUT_BACK_OUTCOME_MILLIS];
+      await redis.execute(evalCommand(RELEASE_LEASE, [keyOf(claim)], args));
+    },
+
+    async look(key) {
+      const found = await redis.execute(["GET", keyOf(key)]);
+      if (found === null || found === undefined) return { state: "new" };
+      const entry = String(found);
+      return entry.startsWith("D") ? { state: "done" } : { state: "leased", token: entry.slice(1) };
+    },
+
+    async rollBackLapsed(claim, child) {
+      const { decisions } = keyspace.of(child.transactionId);
+      const shared = keyspace.shardOf(claim.messageId) === keyspace.shardOf(child.transactionId);
+      // Only an inbox of this store draws its children's ids into its own shard: any other run's entry is not here at all.
+      const entry = shared ? keyOf(claim) : `${decisions}:no-entry`;
+      const args = [lease(claim), child.transactionId, String(-child.at)];
+      const score = await redis.execute(evalCommand(ROLL_BACK_LAPSED, [entry, decisions], args));
+      return score === null || score === undefined ? undefined : readDecision(Number(score)).verdict;
+    },
+  };
+}

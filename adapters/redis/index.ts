@@ -1,0 +1,5 @@
+export { redis, redisExecutor } from "./clients.ts";
+export type { IoRedisLike, NodeRedisClusterLike, NodeRedisLike, RedisClientLike } from "./clients.ts";
+export type { RedisExecutor } from "./executor.ts";
+export type { RedisStoreOptions } from "./keys.ts";
+export { redisStore } from "./store.ts";

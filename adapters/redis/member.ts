@@ -1,0 +1,97 @@
+import { UndecodableError } from "../../src/errors.ts";
+import { utf8Length } from "../../src/model/bytes.ts";
+import { decodeRecord } from "../../src/model/delivery.ts";
+import type { DeliveryRecord } from "../../src/model/delivery.ts";
+import type { DeadLetter } from "../../src/ports/dead-letters.ts";
+
+/**
+ * Records and dead letters as members of sorted sets: lines of text, the delivery's key first, so that a range of keys
+ * finds them; then the facts, which hold no line break; then the body. A large body has a key of its own and `@` stands
+ * in its place.
+ */
+const ELSEWHERE = "@";
+
+/** From how many bytes a body has a key of its own: large members slow the set and fill its 100 MB on Upstash. */
+export const LARGE_BODY_BYTES = 8_192;
+
+/** Whether a record's body has a key of its own. */
+export function isLarge(record: DeliveryRecord): boolean {
+  return (
+    record.body.length > LARGE_BODY_BYTES ||
+    (record.body.length * 3 > LARGE_BODY_BYTES && utf8Length(record.body) > LARGE_BODY_BYTES)
+  );
+}
+
+/** The text under which such a body is kept: not JSON, so that no client takes it apart on the way. */
+export function encodeBody(record: DeliveryRecord): string {
+  return `B${record.body}`;
+}
+
+/** The body again; `undefined` where there is none. */
+export function decodeBody(text: unknown): string | undefined {
+  return typeof text === "string" && text.startsWith("B") ? text.slice(1) : undefined;
+}
+
+/** The member of a record. */
+export function encodeMember(record: DeliveryRecord): string {
+  return `${record.key}\n${record.meta}\n${isLarge(record) ? ELSEWHERE : record.body}`;
+}
+
+/** A member's parts; `body` is absent where it has a key of its own. */
+export interface MemberParts {
+  readonly key: string;
+  readonly lines: readonly string[];
+  readonly body: string | undefined;
+}
+
+/** Takes a member apart: its key, `count` lines of facts, its body. */
+export function splitMember(member: string, count: number): MemberParts {
+  const lines: string[] = [];
+  let from = 0;
+  for (let i = 0; i <= count; i++) {
+    const to = member.indexOf("\n", from);
+    if (to < 0) throw undecodable(member);
+    lines.push(member.slice(from, to));
+    from = to + 1;
+  }
+  const body = member.slice(from);
+  return { key: lines[0]!, lines: lines.slice(1), body: body === ELSEWHERE ? undefined : body };
+}
+
+/** The record of a member, with the body that was fetched for it where it lies elsewhere. */
+export function decodeMember(member: string, fetched: string | undefined): DeliveryRecord {
+  const { key, lines, body = fetched } = splitMember(member, 1);
+  if (typeof body !== "string") throw undecodable(member);
+  const record = decodeRecord(lines[0]!, body);
+  if (record.key !== key) throw undecodable(member);
+  return record;
+}
+
+/** The member of a dead letter. */
+export function encodeLetter(letter: DeadLetter): string {
+  const { record, ...rest } = letter;
+  return `${record.key}\n${JSON.stringify(rest)}\n${record.meta}\n${isLarge(record) ? ELSEWHERE : record.body}`;
+}
+
+/** The dead letter of a member. */
+export function decodeLetter(member: string, fetched: string | undefined): DeadLetter {
+  const { lines, body = fetched } = splitMember(member, 2);
+  if (typeof body !== "string") throw undecodable(member);
+  return { ...(JSON.parse(lines[0]!) as Omit<DeadLetter, "record">), record: decodeRecord(lines[1]!, body) };
+}
+
+function undecodable(member: string): UndecodableError {
+  return new UndecodableError(`Expected a record, found ${JSON.stringify(member.slice(0, 80))}.`, {
+    hint: "A newer release or another program may have written it; it is left alone.",
+  });
+}
+
+/** The range of members of one delivery. */
+export function rangeOfKey(key: string): readonly [min: string, max: string] {
+  return [`[${key}\n`, `(${key}\u000b`];
+}
+
+/** The range of members of one transaction: its keys go on with `_`, and the next letter is the backquote. */
+export function rangeOfTransaction(transactionId: string): readonly [min: string, max: string] {
+  return [`[${transactionId}_`, `(${transactionId}\u0060`];
+}

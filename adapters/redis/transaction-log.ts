@@ -1,0 +1,223 @@
+import type { Decision, Verdict } from "../../src/model/states.ts";
+import type {
+  Claim,
+  ClaimedBatch,
+  ClaimOptions,
+  DeliveryChange,
+  TransactionLog,
+} from "../../src/ports/transaction-log.ts";
+import type { DeliveryRecord } from "../../src/model/delivery.ts";
+import { evalCommand, texts } from "./executor.ts";
+import type { RedisExecutor } from "./executor.ts";
+import type { Keyspace, ShardKeys } from "./keys.ts";
+import { decodeBody, decodeMember, encodeBody, encodeMember, isLarge, splitMember } from "./member.ts";
+import { CLAIM_DUE, PREPARE_LARGE, PRIMARY_SCORE, RECORD } from "./scripts.ts";
+import { dueScore, readScore, waitingScore } from "./score.ts";
+
+/** How far a sweeper's clock may be behind Redis' before its sweeps come late: the first, cheap look allows so much. */
+const CLOCK_MARGIN_MILLIS = 300_000;
+/** When a record that cannot be read is looked at again, perhaps by a newer release. */
+const UNDECODABLE_MILLIS = 3_600_000;
+
+/** The transaction log in Redis: one sorted set of what is due, payloads and all, and one of decisions. */
+export function redisTransactionLog(redis: RedisExecutor, keyspace: Keyspace): TransactionLog {
+  return {
+    async prepare(records) {
+      if (records.length === 0) return;
+      await redis.execute(prepareCommand(keyspace.of(records[0]!.transactionId), records));
+    },
+
+    async decide(transactionId, verdict, at) {
+      const { decisions } = keyspace.of(transactionId);
+      const score = decisionScore(verdict, at);
+      const added = await redis.execute(["ZADD", decisions, "NX", String(score), transactionId]);
+      if (Number(added) === 1) return readDecision(score);
+      return readDecision(Number(await redis.execute(evalCommand(PRIMARY_SCORE, [decisions], [transactionId]))));
+    },
+
+    async decisions(transactionIds) {
+      const found = new Map<string, Decision>();
+      for (const [keys, ids] of byShard(keyspace, transactionIds, (id) => id)) {
+        const scores = (await redis.execute(["ZMSCORE", keys.decisions, ...ids])) as readonly unknown[];
+        for (const [i, id] of ids.entries()) {
+          if (scores[i] !== null && scores[i] !== undefined) found.set(id, readDecision(Number(scores[i])));
+        }
+      }
+      return found;
+    },
+
+    async record(changes) {
+      for (const [keys, group] of byShard(keyspace, changes, (change) => change.record.transactionId)) {
+        const plain = group.filter((change) => change.token === undefined && !isLarge(change.record));
+        const scripted = group.filter((change) => change.token !== undefined || isLarge(change.record));
+        for (const command of plainChanges(keys, plain)) await redis.execute(command);
+        for (let i = 0; i < scripted.length; i += MOST_CHANGES) {
+          await redis.execute(scriptedChanges(keys, scripted.slice(i, i + MOST_CHANGES)));
+        }
+      }
+    },
+
+    async claimDue(options) {
+      const batches: ClaimedBatch[] = [];
+      for (const keys of keyspace.shards) batches.push(await claimShard(redis, keys, options));
+      return {
+        claims: batches.flatMap((batch) => batch.claims),
+        more: batches.some((batch) => batch.more),
+        undecodable: batches.flatMap((batch) => batch.undecodable),
+      };
+    },
+  };
+}
+
+/** How many changes go into one script: each takes 4 of the some 8,000 values that Lua can unpack. */
+const MOST_CHANGES = 500;
+
+function prepareCommand(keys: ShardKeys, records: readonly DeliveryRecord[]): readonly string[] {
+  const members = records.flatMap((record) => [
+    String(waitingScore("half", 0, record.deadlineMillis)),
+    encodeMember(record),
+  ]);
+  const large = records.filter(isLarge);
+  if (large.length === 0) return ["ZADD", keys.due, "NX", ...members];
+  const bodyKeys = large.map((record) => keys.body(record.key));
+  return evalCommand(
+    PREPARE_LARGE,
+    [keys.due, ...bodyKeys],
+    [String(large.length), ...large.map(encodeBody), ...members],
+  );
+}
+
+/** Changes of records that nobody has claimed: at most one command for those that stay and one for those that go. */
+function plainChanges(keys: ShardKeys, changes: readonly DeliveryChange[]): readonly (readonly string[])[] {
+  const moves = changes.flatMap((change) =>
+    "settled" in change ? [] : [newScore(change), encodeMember(change.record)],
+  );
+  const gone = changes.flatMap((change) => ("settled" in change ? [encodeMember(change.record)] : []));
+  const commands: (readonly string[])[] = [];
+  if (moves.length > 0) commands.push(["ZADD", keys.due, "XX", ...moves]);
+  if (gone.length > 0) commands.push(["ZREM", keys.due, ...gone]);
+  return commands;
+}
+
+function scriptedChanges(keys: ShardKeys, changes: readonly DeliveryChange[]): readonly string[] {
+  const touched = [keys.due];
+  const args = changes.flatMap((change) => {
+    const apart = isLarge(change.record) ? touched.push(keys.body(change.record.key)) : 0;
+    return [
+      encodeMember(change.record),
+      change.token === undefined ? "" : String(change.token),
+      newScore(change),
+      String(apart),
+    ];
+  });
+  return evalCommand(RECORD, touched, args);
+}
+
+function newScore(change: DeliveryChange): string {
+  return "settled" in change ? "" : String(waitingScore(change.mark, change.attempts, change.afterMillis));
+}
+
+async function claimShard(redis: RedisExecutor, keys: ShardKeys, options: ClaimOptions): Promise<ClaimedBatch> {
+  const look = [
+    "ZRANGE",
+    keys.due,
+    "-inf",
+    String(dueScore(options.now + CLOCK_MARGIN_MILLIS)),
+    "BYSCORE",
+    "LIMIT",
+    "0",
+    "1",
+  ];
+  if (texts(await redis.execute(look)).length === 0) return { claims: [], more: false, undecodable: [] };
+  const reply = texts(
+    await redis.execute(evalCommand(CLAIM_DUE, [keys.due], [String(options.limit), String(options.leaseMillis)])),
+  );
+  const [looked, ...leases] = reply;
+  const leased: Leased[] = [];
+  for (let i = 0; i < leases.length; i += 3) {
+    leased.push({ member: leases[i]!, token: Number(leases[i + 1]), dueAt: Number(leases[i + 2]) });
+  }
+  const claims: Claim[] = [];
+  const unreadable: Leased[] = [];
+  const bodies = await largeBodies(redis, keys, leased);
+  for (const lease of leased) {
+    try {
+      const { mark, attempts } = readScore(lease.token);
+      claims.push({
+        record: decodeMember(lease.member, bodies.get(lease.member)),
+        token: lease.token,
+        mark,
+        attempts,
+        dueAt: lease.dueAt,
+      });
+    } catch {
+      unreadable.push(lease);
+    }
+  }
+  if (unreadable.length > 0) await redis.execute(postpone(keys, unreadable));
+  return {
+    claims,
+    more: Number(looked) >= options.limit,
+    undecodable: unreadable.map((lease) => lease.member.slice(0, 128)),
+  };
+}
+
+interface Leased {
+  readonly member: string;
+  readonly token: number;
+  readonly dueAt: number;
+}
+
+/** The bodies that lie apart, by member, in one command; none where every body lies in its member. */
+async function largeBodies(
+  redis: RedisExecutor,
+  keys: ShardKeys,
+  leased: readonly Leased[],
+): Promise<ReadonlyMap<string, string>> {
+  const bodies = new Map<string, string>();
+  const apart = leased.filter((lease) => lease.member.endsWith("\n@"));
+  if (apart.length === 0) return bodies;
+  const found = (await redis.execute([
+    "MGET",
+    ...apart.map((lease) => keys.body(splitMember(lease.member, 1).key)),
+  ])) as readonly unknown[];
+  for (const [i, lease] of apart.entries()) {
+    const body = decodeBody(found[i]);
+    if (body !== undefined) bodies.set(lease.member, body);
+  }
+  return bodies;
+}
+
+/** Puts what cannot be read behind everything else, so that it is not claimed again and again. */
+function postpone(keys: ShardKeys, leased: readonly Leased[]): readonly string[] {
+  const args = leased.flatMap(({ member, token }) => {
+    const { mark, attempts } = readScore(token);
+    return [member, String(token), String(waitingScore(mark, attempts, UNDECODABLE_MILLIS)), "0"];
+  });
+  return evalCommand(RECORD, [keys.due], args);
+}
+
+function decisionScore(verdict: Verdict, at: number): number {
+  const time = Math.max(1, Math.round(at));
+  return verdict === "committed" ? time : -time;
+}
+
+/** The decision that a score stands for. */
+export function readDecision(score: number): Decision {
+  return { verdict: score > 0 ? "committed" : "rolledBack", decidedAt: Math.abs(score) };
+}
+
+function byShard<T>(
+  keyspace: Keyspace,
+  items: readonly T[],
+  idOf: (item: T) => string,
+): ReadonlyMap<ShardKeys, readonly T[]> {
+  const groups = new Map<ShardKeys, T[]>();
+  for (const item of items) {
+    const keys = keyspace.of(idOf(item));
+    const group = groups.get(keys);
+    if (group === undefined) groups.set(keys, [item]);
+    else group.push(item);
+  }
+  return groups;
+}

@@ -1,0 +1,54 @@
+import { AftercommitError, UnavailableError } from "../errors.ts";
+import type { MaybePromise } from "../ports/crypto.ts";
+import type { Core } from "./core.ts";
+
+/**
+ * Awaits a call of a store or transport, but not for ever. A failure and a call that takes too long both become an
+ * {@link UnavailableError}: not known, perhaps applied.
+ */
+async function ask<T>(
+  core: Pick<Core, "clock">,
+  code: UnavailableError["code"] & `ERR_${"LOG" | "INBOX" | "TRANSPORT"}_UNAVAILABLE`,
+  what: string,
+  millis: number,
+  call: () => Promise<T>,
+): Promise<T> {
+  const timer = new AbortController();
+  const late = core.clock.sleep(millis, timer.signal).then((): never => {
+    throw new UnavailableError(code, `Expected ${what} within ${millis} ms, found no answer.`, {
+      hint: "It may have been applied all the same; recovery finds out.",
+    });
+  });
+  late.catch(() => undefined);
+  try {
+    return await Promise.race([call(), late]);
+  } catch (error) {
+    if (error instanceof AftercommitError) throw error;
+    throw new UnavailableError(code, `Expected ${what} to succeed, found an error of the store or transport.`, {
+      hint: "Its cause is attached; recovery goes on once it answers.",
+      cause: error,
+    });
+  } finally {
+    timer.abort();
+  }
+}
+
+/** Calls the user's own check, with the transport's time limit: it may ask a database. */
+export function askInTime<T>(core: Core, what: string, call: () => MaybePromise<T>): Promise<T> {
+  return ask(core, "ERR_LOG_UNAVAILABLE", what, core.settings.transportTimeoutMillis, async () => call());
+}
+
+/** Calls the transaction log, with its time limit. */
+export function askLog<T>(core: Core, what: string, call: () => Promise<T>): Promise<T> {
+  return ask(core, "ERR_LOG_UNAVAILABLE", what, core.settings.storeTimeoutMillis, call);
+}
+
+/** Calls the inbox, with its time limit. */
+export function askInbox<T>(core: Core, what: string, call: () => Promise<T>): Promise<T> {
+  return ask(core, "ERR_INBOX_UNAVAILABLE", what, core.settings.storeTimeoutMillis, call);
+}
+
+/** Calls the transport, with its time limit. */
+export function askTransport<T>(core: Core, what: string, call: () => Promise<T>): Promise<T> {
+  return ask(core, "ERR_TRANSPORT_UNAVAILABLE", what, core.settings.transportTimeoutMillis, call);
+}

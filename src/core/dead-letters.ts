@@ -1,0 +1,193 @@
+import { OperationError, UndecodableError } from "../errors.ts";
+import { decodeRecord, deliveryKey, deliveryRecord, hashDestination } from "../model/delivery.ts";
+import type { DeliveryRecord } from "../model/delivery.ts";
+import { formatDuration } from "../model/duration.ts";
+import { parseEnvelope, unstampEnvelope } from "../model/envelope.ts";
+import type { Envelope } from "../model/envelope.ts";
+import { randomToken } from "../model/ids.ts";
+import type { DeadLetter } from "../ports/dead-letters.ts";
+import type { TransportDeadLetter } from "../ports/transport.ts";
+import { askInbox, askLog, askTransport } from "./ask.ts";
+import { transactionIdBeside } from "./core.ts";
+import type { Core } from "./core.ts";
+
+/** How much of a last answer is kept. */
+const MAX_DETAIL = 2_000;
+
+/** Buries a delivery and tells of it. Rejects where the log is out of reach: nothing is dead before it stands there. */
+export async function bury(core: Core, letter: DeadLetter): Promise<"buried" | "ignored"> {
+  const short = { ...letter, detail: letter.detail.slice(0, MAX_DETAIL) };
+  const outcome = await askLog(core, "the log to bury a delivery", () => core.store!.deadLetters.bury(short));
+  const { key, transactionId } = letter.record;
+  if (outcome === "buried") core.emit({ type: "dead", key, transactionId, reason: letter.reason });
+  return outcome;
+}
+
+/**
+ * Records what the transport reports as undeliverable, whether the log knows the delivery or has lost it. Idempotent.
+ *
+ * `"delivered"`: the consumer had done it after all, and that beats the report. `"ignored"`: that epoch of it was
+ * redriven or discarded meanwhile. `"foreign"`: not a message of this library.
+ */
+export async function recordFailure(
+  core: Core,
+  report: TransportDeadLetter,
+): Promise<"buried" | "delivered" | "ignored" | "foreign"> {
+  const parsed = parseEnvelope(report.body);
+  if ("reason" in parsed) return "foreign";
+  const record = await recordOf(core, report, parsed.envelope);
+  if (await isDone(core, report.url, parsed.envelope.id)) {
+    await askLog(core, "the log to record a delivery", () =>
+      core.store!.transactions.record([{ record, settled: true }]),
+    );
+    core.emit({ type: "delivered", key: record.key, transactionId: record.transactionId });
+    return "delivered";
+  }
+  return bury(core, {
+    record,
+    decidedAt: Date.parse(parsed.envelope.decidedat ?? parsed.envelope.time),
+    reason: "failed",
+    detail: report.response,
+    ...(report.status === undefined ? {} : { status: report.status }),
+    buriedAt: core.clock.now(),
+    ...(report.transportId === undefined ? {} : { transportId: report.transportId }),
+  });
+}
+
+/** The record a delivered body belongs to: from the facts that travelled with it where they fit the body, else rebuilt. */
+export async function recordOf(
+  core: Core,
+  delivered: { readonly url: string; readonly body: string; readonly meta?: string; readonly epoch?: string },
+  envelope: Envelope,
+): Promise<DeliveryRecord> {
+  const body = unstampEnvelope(delivered.body);
+  const destinationHash = await hashDestination(core.crypto, delivered.url);
+  const key = deliveryKey(envelope.transactionid, envelope.messageindex, destinationHash);
+  if (delivered.meta !== undefined) {
+    const record = readable(delivered.meta, body);
+    if (record?.key === key && record.messageId === envelope.id) return record;
+  }
+  return deliveryRecord(
+    {
+      transactionId: envelope.transactionid,
+      index: envelope.messageindex,
+      destination: delivered.url,
+      destinationHash,
+      topic: envelope.type,
+      messageId: envelope.id,
+      on: "commit",
+      deadlineMillis: core.settings.deadlineMillis,
+      send: {},
+      ...(delivered.epoch === undefined || delivered.epoch === "0" ? {} : { epoch: delivered.epoch }),
+    },
+    body,
+  );
+}
+
+function readable(meta: string, body: string): DeliveryRecord | undefined {
+  try {
+    return decodeRecord(meta, body);
+  } catch (error) {
+    if (error instanceof UndecodableError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether the consumer at that URL has done the message, as far as an inbox shared with it can tell. */
+async function isDone(core: Core, url: string, messageId: string): Promise<boolean> {
+  const subject = url.split("?")[0]!;
+  const consumer = core.consumerNames.get(subject) ?? subject;
+  const found = await askInbox(core, "the inbox to tell of a message", () =>
+    core.store!.inbox.look({ consumer, messageId }),
+  );
+  return found.state === "done";
+}
+
+/** How a person wants a dead letter sent again. */
+export interface RedriveOptions {
+  /** Send it as a new message, with a new id: the consumer's memory of the old one no longer protects against a second effect. @default false */
+  readonly asNew?: boolean;
+}
+
+/**
+ * Sends a dead letter again. The new epoch is stored before anything is sent, so that a crash leaves it due, and reports
+ * about the old epoch are ignored from then on.
+ *
+ * @throws {OperationError} where it is not dead, or may only be sent as a new message.
+ */
+export async function redrive(core: Core, key: string, options: RedriveOptions = {}): Promise<DeliveryRecord> {
+  const letter = await deadLetterOf(core, key);
+  const asNew = options.asNew ?? false;
+  if (letter.reason === "conflict" && !asNew) {
+    throw new OperationError("ERR_CONFLICT", `Expected a committed message, found "${key}" rolled back by decision.`, {
+      hint: "If the business work did commit, send it as a new message: { asNew: true }.",
+    });
+  }
+  if (core.clock.now() - letter.buriedAt > core.settings.redriveWithinMillis && !asNew) {
+    throw new OperationError(
+      "ERR_EXPIRED",
+      `Expected a dead letter younger than ${formatDuration(core.settings.redriveWithinMillis)}, found "${key}" older.`,
+      {
+        hint: "Its consumer may have forgotten whether it was done; send it as a new message: { asNew: true }.",
+      },
+    );
+  }
+  const record = asNew ? newMessage(core, letter) : againRecord(core, letter);
+  if (letter.transportId !== undefined) await discardAtTransport(core, letter.transportId);
+  const replaced = await askLog(core, "the log to redrive", () => core.store!.deadLetters.redrive(letter, record));
+  if (!replaced) throw goneError(key);
+  return record;
+}
+
+/** Drops a dead letter for good: the transport's own entry first, then ours. */
+export async function discard(core: Core, key: string): Promise<void> {
+  const letter = await deadLetterOf(core, key);
+  if (letter.transportId !== undefined) await discardAtTransport(core, letter.transportId);
+  const dropped = await askLog(core, "the log to discard", () => core.store!.deadLetters.discard(letter));
+  if (!dropped) throw goneError(key);
+}
+
+function againRecord(core: Core, letter: DeadLetter): DeliveryRecord {
+  const { key: _key, meta: _meta, body, ...facts } = letter.record;
+  return deliveryRecord({ ...facts, epoch: randomToken(core.crypto), decidedAt: letter.decidedAt }, body);
+}
+
+function newMessage(core: Core, letter: DeadLetter): DeliveryRecord {
+  const { key: _key, meta: _meta, body, epoch: _epoch, parent: _parent, ...facts } = letter.record;
+  const now = core.clock.now();
+  const transactionId = transactionIdBeside(core, core.store!, letter.record.transactionId);
+  const messageId = `${transactionId}_${facts.index}`;
+  const parsed = parseEnvelope(body);
+  if ("reason" in parsed)
+    throw new UndecodableError(`Expected an envelope in "${letter.record.key}", found none.`, {
+      hint: "Discard it, or publish its data anew.",
+    });
+  const envelope = {
+    ...parsed.envelope,
+    id: messageId,
+    transactionid: transactionId,
+    time: new Date(now).toISOString(),
+  };
+  return deliveryRecord(
+    { ...facts, transactionId, messageId, on: "commit", epoch: randomToken(core.crypto), decidedAt: now },
+    JSON.stringify(envelope),
+  );
+}
+
+async function deadLetterOf(core: Core, key: string): Promise<DeadLetter> {
+  const letter = await askLog(core, "the log to read a dead letter", () => core.store!.reader.deadLetter(key));
+  if (letter === undefined) throw goneError(key);
+  return letter;
+}
+
+async function discardAtTransport(core: Core, transportId: string): Promise<void> {
+  const reports = core.transport?.reports;
+  if (reports !== undefined)
+    await askTransport(core, "the transport to drop its dead letter", () => reports.discard(transportId));
+}
+
+function goneError(key: string): OperationError {
+  return new OperationError("ERR_NOT_FOUND", `Expected a dead letter "${key}", found none.`, {
+    hint: "It may have been redriven or discarded meanwhile; list the dead letters again.",
+  });
+}

@@ -1,0 +1,165 @@
+/**
+ * Every error this library throws, one class per kind of trouble.
+ *
+ * Outcomes that belong to the protocol (a lost race, a duplicate, a busy lease) are returned values, not errors.
+ */
+
+/** What went wrong, as a stable code that programs can compare. */
+export type ErrorCode =
+  | "ERR_CONFIGURATION"
+  | "ERR_INVALID_MESSAGE"
+  | "ERR_UNKNOWN_TOPIC"
+  | "ERR_MESSAGE_TOO_LARGE"
+  | "ERR_TRANSACTION_DECIDED"
+  | "ERR_NOTHING_TO_ROLL_BACK"
+  | "ERR_LOG_UNAVAILABLE"
+  | "ERR_INBOX_UNAVAILABLE"
+  | "ERR_TRANSPORT_UNAVAILABLE"
+  | "ERR_NOT_FOUND"
+  | "ERR_CONFLICT"
+  | "ERR_EXPIRED"
+  | "ERR_UNDECODABLE"
+  | "ERR_FATAL"
+  | "ERR_RETRYABLE";
+
+/** The fields that every {@link AftercommitError} may carry. */
+export interface ErrorDetails {
+  /** What the reader should do about it, one sentence. */
+  readonly hint: string;
+  /** Whether the same call may succeed when it is made again. @default false */
+  readonly retryable?: boolean;
+  /** The error underneath, where there is one. */
+  readonly cause?: unknown;
+  /** The transaction it happened in. */
+  readonly transactionId?: string;
+  /** The message it happened to. */
+  readonly messageId?: string;
+}
+
+/** The base of all errors of this library: compare `code`, or use the `is` of the class you mean. */
+export class AftercommitError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string;
+  readonly retryable: boolean;
+  readonly transactionId: string | undefined;
+  readonly messageId: string | undefined;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails) {
+    super(`${message} ${details.hint}`, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.hint = details.hint;
+    this.retryable = details.retryable ?? false;
+    this.transactionId = details.transactionId;
+    this.messageId = details.messageId;
+  }
+
+  /** Tells whether a caught value is an error of this library, whichever copy of the package threw it. */
+  static is(value: unknown): value is AftercommitError {
+    return value instanceof Error && "code" in value && typeof value.code === "string" && "hint" in value;
+  }
+}
+
+/** One thing that a configuration gets wrong, and what to do about it. */
+export interface ConfigurationProblem {
+  /** Where in the configuration: `"publicUrl"`, `"routes[\"order.paid\"][0]"`. */
+  readonly path: string;
+  readonly expected: string;
+  readonly found: string;
+  readonly remedy: string;
+}
+
+/** The configuration cannot work: thrown at start, with every problem at once. */
+export class ConfigurationError extends AftercommitError {
+  readonly problems: readonly ConfigurationProblem[];
+
+  constructor(problems: readonly ConfigurationProblem[]) {
+    const lines = problems.map((p) => `\n  ${p.path}: expected ${p.expected}, found ${p.found}. ${p.remedy}`);
+    const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+    super("ERR_CONFIGURATION", `The configuration has ${count}:${lines.join("")}\n`, {
+      hint: "Mend them all, then start again.",
+    });
+    this.problems = problems;
+  }
+}
+
+/** A message that cannot be sent as it is: its data, its headers, its destination or its size. */
+export class InvalidMessageError extends AftercommitError {
+  constructor(
+    message: string,
+    details: ErrorDetails & { readonly code?: "ERR_INVALID_MESSAGE" | "ERR_UNKNOWN_TOPIC" | "ERR_MESSAGE_TOO_LARGE" },
+  ) {
+    super(details.code ?? "ERR_INVALID_MESSAGE", message, details);
+  }
+}
+
+/** A call on a transaction in a state that does not allow it: after its decision, or where the level has no such step. */
+export class TransactionStateError extends AftercommitError {
+  constructor(
+    message: string,
+    details: ErrorDetails & { readonly code?: "ERR_TRANSACTION_DECIDED" | "ERR_NOTHING_TO_ROLL_BACK" },
+  ) {
+    super(details.code ?? "ERR_TRANSACTION_DECIDED", message, details);
+  }
+}
+
+/** A store or transport did not answer, or answered with an error; the call may or may not have been applied. */
+export class UnavailableError extends AftercommitError {
+  constructor(
+    code: "ERR_LOG_UNAVAILABLE" | "ERR_INBOX_UNAVAILABLE" | "ERR_TRANSPORT_UNAVAILABLE",
+    message: string,
+    details: ErrorDetails,
+  ) {
+    super(code, message, { retryable: true, ...details });
+  }
+}
+
+/** An operator's call that cannot be done: the thing is not there, or is in another state. */
+export class OperationError extends AftercommitError {
+  constructor(code: "ERR_NOT_FOUND" | "ERR_CONFLICT" | "ERR_EXPIRED", message: string, details: ErrorDetails) {
+    super(code, message, details);
+  }
+}
+
+/** A stored record that this version cannot read. */
+export class UndecodableError extends AftercommitError {
+  constructor(message: string, details: ErrorDetails) {
+    super("ERR_UNDECODABLE", message, details);
+  }
+}
+
+/**
+ * Thrown by a consumer's handler: no retry can help, bury the delivery now.
+ *
+ * @example
+ * ```ts
+ * if (order === undefined) throw new FatalError(`no order "${message.data.orderId}"`);
+ * ```
+ */
+export class FatalError extends AftercommitError {
+  constructor(message: string, options: { readonly cause?: unknown } = {}) {
+    super("ERR_FATAL", message, { hint: "The delivery goes to the dead letters; redrive it once mended.", ...options });
+  }
+}
+
+/**
+ * Thrown by a consumer's handler: try again, at the earliest after `retryAfter`.
+ *
+ * @example
+ * ```ts
+ * throw new RetryableError("the mail provider is busy", { retryAfter: "30s" });
+ * ```
+ */
+export class RetryableError extends AftercommitError {
+  /** How long the transport should wait, `"30s"` or milliseconds; the transport's own back-off where it is left out. */
+  readonly retryAfter: string | number | undefined;
+
+  constructor(message: string, options: { readonly retryAfter?: string | number; readonly cause?: unknown } = {}) {
+    super("ERR_RETRYABLE", message, {
+      hint: "The transport tries again.",
+      retryable: true,
+      ...(options.cause === undefined ? {} : { cause: options.cause }),
+    });
+    this.retryAfter = options.retryAfter;
+  }
+}

@@ -1,0 +1,71 @@
+import type { ConfigurationProblem } from "../errors.ts";
+
+/** Tells whether a URL points at this machine. */
+export function isLoopback(url: URL): boolean {
+  return url.hostname === "localhost" || url.hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(url.hostname);
+}
+
+const PRIVATE_NAME = /(^|\.)(localhost|local|internal|localdomain|home\.arpa)$/;
+
+/**
+ * Resolves a configured destination to the absolute URL it stands for, or says what is wrong with it.
+ *
+ * A path is taken relative to `publicUrl`. Anything else must be https to a public host name, without credentials,
+ * fragment or dot segments (the transport's client joins the URL into a request path, so that `..` would reach another
+ * endpoint with our token). In dev mode http and loopback hosts are allowed too.
+ */
+export function resolveDestination(
+  destination: string,
+  options: { readonly publicUrl: string | undefined; readonly dev: boolean; readonly path: string },
+): { readonly url: string } | { readonly problem: ConfigurationProblem } {
+  const refuse = (expected: string, remedy: string) => ({
+    problem: { path: options.path, expected, found: JSON.stringify(destination.slice(0, 200)), remedy },
+  });
+  if (/[\s\\#]/.test(destination) || hasControl(destination)) {
+    return refuse("a URL without blanks, backslashes or a fragment", "Percent-encode them, or leave the fragment out.");
+  }
+  if (/(^|\/)(\.|%2e){1,2}(\/|$)/i.test(destination.split("?")[0]!)) {
+    return refuse("a URL without dot segments", "Write the path out.");
+  }
+  if (destination.startsWith("/") && !destination.startsWith("//")) {
+    return options.publicUrl === undefined
+      ? refuse(
+          "an absolute URL, as there is no publicUrl to resolve a path against",
+          "Set publicUrl, or write the whole URL.",
+        )
+      : { url: joinUrl(options.publicUrl, destination) };
+  }
+  const url = parseUrl(destination);
+  if (url === undefined)
+    return refuse('a path such as "/consumers/receipt" or an absolute https URL', "Write one of these.");
+  if (url.username !== "" || url.password !== "") {
+    return refuse("a URL without credentials", "Verify the signature at the consumer instead.");
+  }
+  if (options.dev && isLoopback(url)) return { url: url.href };
+  if (url.protocol !== "https:") return refuse("an https URL", "Serve the consumer over https.");
+  if (url.port !== "") return refuse("the default https port", "Serve the consumer on port 443.");
+  if (isAddress(url.hostname) || PRIVATE_NAME.test(url.hostname) || !url.hostname.includes(".")) {
+    return refuse("a public host name", "The transport calls it from outside; loopback is for dev mode only.");
+  }
+  return { url: url.href };
+}
+
+/** Appends a path to a base URL that may itself have a path. */
+export function joinUrl(base: string, path: string): string {
+  return new URL(base.replace(/\/+$/, "") + path).href;
+}
+
+/** A URL, or `undefined` where the text is not one. */
+export function parseUrl(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined;
+}
+
+/** The URL parser has turned decimal, octal and hexadecimal forms into dotted quads by now. */
+function isAddress(hostname: string): boolean {
+  return hostname.startsWith("[") || /^\d{1,3}(\.\d{1,3}){3}$/.test(hostname);
+}
+
+function hasControl(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 0x20 || text.charCodeAt(i) === 0x7f) return true;
+  return false;
+}

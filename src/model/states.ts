@@ -1,0 +1,21 @@
+/** How a transaction ends; decided once, never changed. */
+export type Verdict = "committed" | "rolledBack";
+
+/** Where a transaction stands. `held` is a mark on an undecided one that waits for a person, not a decision. */
+export type TransactionState = "prepared" | Verdict;
+
+/** Where a delivery (one message to one destination) stands. */
+export type DeliveryState = "half" | "published" | "delivered" | "dead" | "revoked";
+
+/** How the outcome of a transaction is decided: by the response status alone, or by the user's check as well. */
+export type Level = "marked" | "checked";
+
+/** What a check answers about the business work of a transaction. */
+export type CheckAnswer = Verdict | "unknown";
+
+/** A decision in force: the verdict, and when it was made (the decider's clock, constant from then on). */
+export interface Decision {
+  readonly verdict: Verdict;
+  /** Milliseconds since 1970. */
+  readonly decidedAt: number;
+}

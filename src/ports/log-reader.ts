@@ -1,0 +1,59 @@
+import type { DeliveryRecord } from "../model/delivery.ts";
+import type { Decision } from "../model/states.ts";
+import type { DeadLetter } from "./dead-letters.ts";
+import type { Mark } from "./transaction-log.ts";
+
+/** Reads for people: dashboards, command lines, tests. Never used to decide anything. */
+export interface LogReader {
+  /** All that is kept of a transaction: its decision, and its deliveries that are not settled. */
+  transaction(transactionId: string): Promise<TransactionView>;
+  /** The dead letter of a delivery, if it is dead. */
+  deadLetter(key: string): Promise<DeadLetter | undefined>;
+  /** Dead letters, oldest transaction first. */
+  listDead(page?: PageOptions): Promise<Page<DeadLetter>>;
+  /** Held deliveries, oldest transaction first. */
+  listHeld(page?: PageOptions): Promise<Page<DeliveryRecord>>;
+  /** Unsettled deliveries, soonest due first: `published` ones are sent and unconfirmed. */
+  listUnsettled(page?: PageOptions): Promise<Page<UnsettledView>>;
+  counts(): Promise<LogCounts>;
+}
+
+/** Which part of a list to read. */
+export interface PageOptions {
+  /** From the page before; the beginning where it is left out. */
+  readonly cursor?: string;
+  /** @default 50 */
+  readonly limit?: number;
+}
+
+/** A part of a list; `cursor` leads to the next one and is absent on the last. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly cursor?: string;
+}
+
+/** An unsettled delivery as it stands. */
+export interface UnsettledView {
+  readonly record: DeliveryRecord;
+  readonly mark: Mark;
+  readonly attempts: number;
+  /** Milliseconds since 1970 on the store's clock; absent while no sweep has seen the record yet. */
+  readonly dueAt?: number;
+}
+
+/** A transaction as it stands. */
+export interface TransactionView {
+  readonly transactionId: string;
+  readonly decision?: Decision;
+  readonly unsettled: readonly UnsettledView[];
+  readonly held: readonly DeliveryRecord[];
+  readonly dead: readonly DeadLetter[];
+}
+
+/** How much there is of everything. */
+export interface LogCounts {
+  readonly unsettled: number;
+  readonly held: number;
+  readonly dead: number;
+  readonly decisions: number;
+}

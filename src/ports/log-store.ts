@@ -1,0 +1,17 @@
+import type { DeadLetters } from "./dead-letters.ts";
+import type { Inbox, InboxReader } from "./inbox.ts";
+import type { LogReader } from "./log-reader.ts";
+import type { TransactionLog } from "./transaction-log.ts";
+
+/** One store with all its capabilities: what `aftercommit({ log })` takes. */
+export interface LogStore {
+  readonly transactions: TransactionLog;
+  readonly deadLetters: DeadLetters;
+  readonly reader: LogReader;
+  /** An inbox in the same store, so that completing a message and deciding what its consumer published are one act. */
+  readonly inbox: Inbox & InboxReader;
+  /** Which part of the store a key lies in; ids whose parts agree can share one atomic act. */
+  shardOf(id: string): number;
+  /** Drops decisions and marks of age; never what an unsettled or held record needs. Bounded, idempotent. */
+  cleanUp(options: { readonly now: number; readonly retentionMillis: number }): Promise<void>;
+}
