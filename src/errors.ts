@@ -22,6 +22,17 @@ export type ErrorCode =
   | "ERR_FATAL"
   | "ERR_RETRYABLE";
 
+/** How errors look over HTTP; a code that is not here is the service's own fault: 500. */
+const HTTP_ANSWERS: Partial<Record<ErrorCode, { readonly status: number; readonly retryAfterSeconds?: number }>> = {
+  ERR_MESSAGE_TOO_LARGE: { status: 413 },
+  ERR_LOG_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
+  ERR_INBOX_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
+  ERR_TRANSPORT_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
+  ERR_NOT_FOUND: { status: 404 },
+  ERR_CONFLICT: { status: 409 },
+  ERR_EXPIRED: { status: 409 },
+};
+
 /** The fields that every {@link AftercommitError} may carry. */
 export interface ErrorDetails {
   /** What the reader should do about it, one sentence. */
@@ -52,6 +63,18 @@ export class AftercommitError extends Error {
     this.retryable = details.retryable ?? false;
     this.transactionId = details.transactionId;
     this.messageId = details.messageId;
+  }
+
+  /** The answer for an error that reaches the HTTP framework: Hono's own error handler asks for it. */
+  getResponse(): Response {
+    const { status, retryAfterSeconds } = HTTP_ANSWERS[this.code] ?? { status: 500 };
+    const headers = new Headers({ "content-type": "application/json", "cache-control": "no-store" });
+    if (retryAfterSeconds !== undefined) headers.set("retry-after", String(retryAfterSeconds));
+    const error = {
+      code: this.code,
+      ...(this.transactionId === undefined ? {} : { transactionId: this.transactionId }),
+    };
+    return new Response(JSON.stringify({ error }), { status, headers });
   }
 
   /** Tells whether a caught value is an error of this library, whichever copy of the package threw it. */
@@ -116,9 +139,7 @@ export class UnavailableError extends AftercommitError {
 
 /** An operator's call that cannot be done: the thing is not there, or is in another state. */
 export class OperationError extends AftercommitError {
-  constructor(code: "ERR_NOT_FOUND" | "ERR_CONFLICT" | "ERR_EXPIRED", message: string, details: ErrorDetails) {
-    super(code, message, details);
-  }
+  declare readonly code: "ERR_NOT_FOUND" | "ERR_CONFLICT" | "ERR_EXPIRED";
 }
 
 /** A stored record that this version cannot read. */

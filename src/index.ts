@@ -1,1 +1,42 @@
-export const x: number = 1;
+/**
+ * Distributed transactional messages on the edge: a message goes out if, and only if, the business transaction that
+ * produced it committed; and its effect happens once.
+ *
+ * @module
+ */
+export { aftercommit } from "./middleware/aftercommit.ts";
+export type { Aftercommit } from "./middleware/aftercommit.ts";
+export type { ConsumerHandler, ConsumerOptions } from "./middleware/consumer.ts";
+export { DEFAULT_BODY_LIMIT_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_OPERATIONS_PATH } from "./middleware/options.ts";
+export type { AftercommitOptions, ConsumerDefaults, OperationsOptions, RecoveryOptions } from "./middleware/options.ts";
+export { UNDECIDED_HEADER } from "./middleware/transaction.ts";
+export type { AftercommitEnv, TransactionOptions } from "./middleware/transaction.ts";
+export type { Operator } from "./operations/operator.ts";
+export { consoleObserver } from "./system/console-observer.ts";
+
+export { DEFAULT_RETRIES, topic } from "./model/topic.ts";
+export type { Topic, TopicOptions } from "./model/topic.ts";
+export type { Duration } from "./model/duration.ts";
+export type { Envelope } from "./model/envelope.ts";
+export type { DeliveryFacts, DeliveryRecord, ParentRun, SendOptions } from "./model/delivery.ts";
+export type { SchemaIssue, SchemaResult, StandardSchema } from "./model/standard-schema.ts";
+export type { CheckAnswer, Decision, DeliveryState, Level, TransactionState, Verdict } from "./model/states.ts";
+
+export type { Check } from "./core/core.ts";
+export type { Handler, Message } from "./core/consume.ts";
+export type { RedriveOptions } from "./core/dead-letters.ts";
+export { DEFAULT_SWEEP_MILLIS } from "./core/sweep.ts";
+export type { SweepOptions, SweepReport } from "./core/sweep.ts";
+export type { PublishedMessage, PublishOptions, Transaction } from "./core/transaction.ts";
+
+export * from "./errors.ts";
+export type * from "./ports/clock.ts";
+export type * from "./ports/crypto.ts";
+export type * from "./ports/dead-letters.ts";
+export type * from "./ports/inbox.ts";
+export type * from "./ports/log-reader.ts";
+export type * from "./ports/log-store.ts";
+export type * from "./ports/observer.ts";
+export type * from "./ports/receiver.ts";
+export type * from "./ports/transaction-log.ts";
+export type * from "./ports/transport.ts";

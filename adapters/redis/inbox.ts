@@ -21,10 +21,9 @@ export function redisInbox(redis: RedisExecutor, keyspace: Keyspace): Inbox & In
   return {
     async claim(claim, leaseMillis) {
       const found = await redis.execute(["SET", keyOf(claim), lease(claim), "NX", "GET", "PX", String(leaseMillis)]);
-      if (found === null || found === undefined || found === lease(claim)) return { state: "claimed" };
-      const entry = String(found);
-      return entry.startsWith("D")
-        ? { state: "done", outcome: entry.slice(entry.indexOf(" ") + 1) }
+      if (typeof found !== "string" || found === lease(claim)) return { state: "claimed" };
+      return found.startsWith("D")
+        ? { state: "done", outcome: found.slice(found.indexOf(" ") + 1) }
         : { state: "busy" };
     },
 
@@ -52,9 +51,8 @@ export function redisInbox(redis: RedisExecutor, keyspace: Keyspace): Inbox & In
 
     async look(key) {
       const found = await redis.execute(["GET", keyOf(key)]);
-      if (found === null || found === undefined) return { state: "new" };
-      const entry = String(found);
-      return entry.startsWith("D") ? { state: "done" } : { state: "leased", token: entry.slice(1) };
+      if (typeof found !== "string") return { state: "new" };
+      return found.startsWith("D") ? { state: "done" } : { state: "leased", token: found.slice(1) };
     },
 
     async rollBackLapsed(claim, child) {

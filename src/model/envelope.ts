@@ -81,7 +81,8 @@ export function parseEnvelope(body: string): { readonly envelope: Envelope } | {
   if (!isTransactionId(fields.transactionid as string)) return { reason: 'expected an id in "transactionid"' };
   if (!isIndex(fields.messageindex)) return { reason: 'expected a small whole number in "messageindex"' };
   for (const field of ["decidedat", "notbefore", "time"]) {
-    if (fields[field] !== undefined && Number.isNaN(Date.parse(String(fields[field])))) {
+    const time = fields[field];
+    if (time !== undefined && (typeof time !== "string" || Number.isNaN(Date.parse(time)))) {
       return { reason: `expected an RFC 3339 time in "${field}"` };
     }
   }

@@ -1,0 +1,140 @@
+import type { Handler as HonoHandler, Hono, MiddlewareHandler } from "hono";
+import { sweep } from "../core/sweep.ts";
+import { ConfigurationError } from "../errors.ts";
+import type { Topic } from "../model/topic.ts";
+import { operatorOf } from "../operations/operator.ts";
+import type { Operator } from "../operations/operator.ts";
+import { operationsRoutes } from "../operations/routes.ts";
+import { background } from "./background.ts";
+import { configure } from "./configuration.ts";
+import type { Service } from "./configuration.ts";
+import { consumerHandler } from "./consumer.ts";
+import type { ConsumerHandler, ConsumerOptions } from "./consumer.ts";
+import type { AftercommitOptions } from "./options.ts";
+import { transactionMiddleware } from "./transaction.ts";
+import type { TransactionOptions } from "./transaction.ts";
+
+/** A configured service: what an app mounts, and what its operators call. */
+export interface Aftercommit<Env = unknown> {
+  /**
+   * The middleware that gives a route its transaction, as `c.var.tx`. A request that publishes nothing does no I/O.
+   *
+   * @throws {ConfigurationError} where the service cannot produce.
+   */
+  transaction(options?: TransactionOptions): MiddlewareHandler;
+  /**
+   * The handler of a consumer's route: verifies, validates, and runs `handler` for each message once at a time.
+   *
+   * @throws {ConfigurationError} where the service cannot consume, or the name is taken.
+   */
+  consumer<Data>(
+    topic: Topic<never, Data> | Topic<unknown, Data>,
+    handler: ConsumerHandler<Data>,
+    options?: ConsumerOptions,
+  ): HonoHandler;
+  /** The routes for the transport, cron jobs and people; mount them at `operations.path`. */
+  operations(): Hono;
+  /** The same as functions. With an environment where the configuration takes one. */
+  operator(env?: Env): Operator;
+  /** Sweeps: a Workers Cron Trigger's handler. */
+  scheduled(event: unknown, env: Env, context: { waitUntil(promise: Promise<unknown>): void }): Promise<void>;
+  /** Resolves when the work that goes on after responses has ended: call it before a process ends. */
+  drain(): Promise<void>;
+}
+
+/**
+ * Configures a service. A plain object is checked at once; a function is called, and its result checked, once per
+ * environment, when the first request of that environment comes in (Workers have no environment before).
+ *
+ * @throws {ConfigurationError} with every problem at once, each with its remedy.
+ * @example
+ * ```ts
+ * const ac = aftercommit<Env>((env) => ({
+ *   publicUrl: env.PUBLIC_URL,
+ *   log: upstashRedis(new Redis({ url: env.REDIS_URL, token: env.REDIS_TOKEN })),
+ *   transport: qstash({ client: new Client({ token: env.QSTASH_TOKEN }), currentSigningKey: env.CURRENT, nextSigningKey: env.NEXT }),
+ *   routes: { [orderPaid.name]: ["/consumers/receipt"] },
+ * }));
+ * ```
+ */
+export function aftercommit<Env = unknown>(
+  options: AftercommitOptions | ((env: Env) => AftercommitOptions),
+): Aftercommit<Env> {
+  const after = background();
+  const names = new Set<string>();
+  const needs = { consumers: false, producers: false, checks: new Set<string>() };
+  const services = new Map<unknown, Service>();
+  const byEnvironment = new WeakMap<object, Service>();
+
+  const serviceOf = (env: unknown): Service => {
+    if (typeof options !== "function") return single();
+    if (typeof env !== "object" || env === null) return cached(services, env);
+    return cached(byEnvironment, env);
+  };
+  const single = (): Service => {
+    const found = services.get("");
+    if (found !== undefined) return found;
+    const made = configure(options as AftercommitOptions, needs, undefined);
+    services.set("", made);
+    return made;
+  };
+  const cached = <Key>(
+    cache: { get(key: Key): Service | undefined; set(key: Key, service: Service): unknown },
+    env: Key,
+  ): Service => {
+    const found = cache.get(env);
+    if (found !== undefined) return found;
+    const made = configure((options as (env: unknown) => AftercommitOptions)(env), needs, env);
+    cache.set(env, made);
+    return made;
+  };
+  /** Something new is needed of a plain configuration: check it again, now and not at the first request. */
+  const need = (change: () => void): void => {
+    change();
+    if (typeof options !== "function") configure(options, needs, undefined);
+  };
+  if (typeof options !== "function") single();
+
+  return {
+    transaction(transactionOptions) {
+      need(() => {
+        needs.producers = true;
+        if (transactionOptions?.check !== undefined) needs.checks.add(transactionOptions.check);
+      });
+      return transactionMiddleware(serviceOf, after, transactionOptions);
+    },
+
+    consumer(topic, handler, consumerOptions) {
+      const name = consumerOptions?.name;
+      if (name !== undefined) claimName(names, name);
+      need(() => (needs.consumers = true));
+      return consumerHandler(serviceOf, after, topic as Topic, handler as ConsumerHandler<unknown>, consumerOptions);
+    },
+
+    operations: () => operationsRoutes(serviceOf),
+
+    operator: (env) => operatorOf(serviceOf(env)),
+
+    async scheduled(_event, env, context) {
+      const swept = sweep(serviceOf(env).core);
+      context.waitUntil(swept.catch(() => undefined));
+      await swept;
+    },
+
+    drain: () => after.drain(),
+  };
+}
+
+function claimName(names: Set<string>, name: string): void {
+  const taken = names.has(name);
+  names.add(name);
+  if (!taken && name !== "" && name.length <= 256) return;
+  throw new ConfigurationError([
+    {
+      path: "consumer.name",
+      expected: "a name of 1 to 256 characters that no other consumer has",
+      found: JSON.stringify(name.slice(0, 256)),
+      remedy: "Name each consumer after what it does; the inbox keeps them apart by it.",
+    },
+  ]);
+}

@@ -1,0 +1,206 @@
+import { ConfigurationError } from "../errors.ts";
+import type { ConfigurationProblem } from "../errors.ts";
+import type { Core, Route } from "../core/core.ts";
+import { watchdog } from "../core/watchdog.ts";
+import type { Watchdog } from "../core/watchdog.ts";
+import { hashDestination } from "../model/delivery.ts";
+import { isLoopback, parseUrl, resolveDestination } from "../model/destination.ts";
+import type { LogStore } from "../ports/log-store.ts";
+import type { Receiver } from "../ports/receiver.ts";
+import { systemClock } from "../system/clock.ts";
+import { consoleObserver } from "../system/console-observer.ts";
+import { webCrypto } from "../system/crypto.ts";
+import { DEFAULT_OPERATIONS_PATH } from "./options.ts";
+import type { AftercommitOptions } from "./options.ts";
+import { checkedSettings } from "./settings.ts";
+
+/** A configuration that has been checked, as the middleware uses it. */
+export interface Service {
+  readonly core: Core;
+  readonly watchdog: Watchdog;
+  readonly publicUrl: URL | undefined;
+  readonly receiver: Receiver | undefined;
+  readonly operationsPath: string;
+  readonly bearer: string | undefined;
+}
+
+/** What the parts of an app that exist by now need of the configuration. */
+export interface Needs {
+  readonly consumers: boolean;
+  readonly producers: boolean;
+  readonly checks: ReadonlySet<string>;
+}
+
+/**
+ * Checks a configuration and makes the service of it. No I/O.
+ *
+ * @throws {ConfigurationError} with every problem at once.
+ */
+export function configure(options: AftercommitOptions, needs: Needs, env: unknown): Service {
+  const problems: ConfigurationProblem[] = [];
+  const publicUrl = checkedPublicUrl(options, problems);
+  const dev = options.dev === true && publicUrl !== undefined && isLoopback(publicUrl);
+  const store = options.log ?? (isStore(options.inbox) ? options.inbox : undefined);
+  const inbox = isStore(options.inbox) ? options.inbox.inbox : (options.inbox ?? options.log?.inbox);
+  const receiver = options.receiver ?? options.transport?.receiver;
+  const operationsPath = options.operations?.path ?? DEFAULT_OPERATIONS_PATH;
+  const settings = checkedSettings(options, { publicUrl, operationsPath, receiver }, problems);
+  const routes = checkedRoutes(options, { publicUrl, dev }, problems);
+
+  for (const part of new Set([options.transport, receiver])) problems.push(...(part?.problems?.({ dev }) ?? []));
+  if (options.dev === true && !dev) {
+    problems.push({
+      path: "dev",
+      expected: "false, or a publicUrl on this machine",
+      found: "true",
+      remedy: "Leave dev out in production.",
+    });
+  }
+  if (!dev && devVariable(env)) {
+    problems.push({
+      path: "QSTASH_DEV",
+      expected: "not to be set",
+      found: "set",
+      remedy: "Unset it; for local work pass dev: true and a loopback publicUrl.",
+    });
+  }
+  if (needs.producers || routes.size > 0) {
+    if (options.log === undefined)
+      problems.push(missing("log", "where half messages are kept", "Pass upstashRedis(…) or redis(…)."));
+    if (options.transport === undefined)
+      problems.push(missing("transport", "what carries messages", "Pass qstash({ client })."));
+  }
+  if (needs.consumers) {
+    if (publicUrl === undefined && options.publicUrl === undefined) {
+      problems.push(
+        missing(
+          "publicUrl",
+          "the URL that signatures are bound to",
+          "Set it to the URL under which this service is reached.",
+        ),
+      );
+    }
+    if (receiver === undefined) {
+      problems.push(
+        missing("receiver", "what verifies deliveries", "Pass both signing keys to qstash(…), or qstashReceiver(…)."),
+      );
+    }
+    if (inbox === undefined)
+      problems.push(missing("inbox", "where consumed messages are remembered", "Pass upstashRedis(…) or redis(…)."));
+  }
+  for (const check of needs.checks) {
+    if (options.checks?.[check] === undefined) {
+      problems.push(
+        missing(
+          `checks.${check}`,
+          "the check that a route names",
+          "Add a function that looks the transaction up in the business data.",
+        ),
+      );
+    }
+  }
+  const bearer = options.operations?.bearer;
+  if (bearer !== undefined && bearer.length < 32) {
+    problems.push({
+      path: "operations.bearer",
+      expected: "at least 32 characters",
+      found: `${bearer.length}`,
+      remedy: "Draw a random one.",
+    });
+  }
+  if (problems.length > 0) throw new ConfigurationError(problems);
+
+  const observer = options.observer ?? consoleObserver();
+  const clock = options.clock ?? systemClock;
+  const crypto = options.crypto ?? webCrypto;
+  const hashed = new Map<string, Promise<readonly Route[]>>();
+  const hashAll = (urls: readonly string[]) =>
+    Promise.all(urls.map(async (url) => ({ url, hash: await hashDestination(crypto, url) })));
+  const core: Core = {
+    clock,
+    crypto,
+    emit(event) {
+      try {
+        observer.event(event);
+      } catch {
+        // An observer's trouble is not the transaction's.
+      }
+    },
+    settings,
+    store,
+    transport: options.transport,
+    inbox,
+    checks: options.checks ?? {},
+    consumerNames: new Map(),
+    audit: { lastAt: clock.now() },
+    routes(topic) {
+      let found = hashed.get(topic);
+      if (found === undefined) hashed.set(topic, (found = hashAll(routes.get(topic) ?? [])));
+      return found;
+    },
+    armWatchdog: () => dog.arm(),
+  };
+  const dog = watchdog(core);
+  return { core, watchdog: dog, publicUrl, receiver, operationsPath, bearer };
+}
+
+function isStore(value: AftercommitOptions["inbox"]): value is LogStore {
+  return value !== undefined && "transactions" in value;
+}
+
+function missing(path: string, expected: string, remedy: string): ConfigurationProblem {
+  return { path, expected, found: "nothing", remedy };
+}
+
+/** Read when a service starts and not when the module is imported: Workers have no environment then. */
+function devVariable(env: unknown): boolean {
+  const processEnv = (globalThis as { process?: { env?: Record<string, unknown> } }).process?.env;
+  const bindings = typeof env === "object" && env !== null ? (env as Record<string, unknown>) : undefined;
+  return [processEnv?.QSTASH_DEV, bindings?.QSTASH_DEV].some(
+    (value) => value !== undefined && value !== "" && value !== "false",
+  );
+}
+
+function checkedPublicUrl(options: AftercommitOptions, problems: ConfigurationProblem[]): URL | undefined {
+  const { publicUrl } = options;
+  if (publicUrl === undefined) return undefined;
+  const url = parseUrl(publicUrl);
+  const allowed =
+    url !== undefined &&
+    (url.protocol === "https:" || (options.dev === true && url.protocol === "http:" && isLoopback(url)));
+  if (allowed && url.search === "" && url.hash === "" && url.username === "" && url.password === "") return url;
+  problems.push({
+    path: "publicUrl",
+    expected: "an absolute https URL without query, fragment or credentials (with dev: true also http on loopback)",
+    found: JSON.stringify(publicUrl.slice(0, 200)),
+    remedy: "Set it to the URL under which the transport reaches this service.",
+  });
+  return undefined;
+}
+
+function checkedRoutes(
+  options: AftercommitOptions,
+  { publicUrl, dev }: { readonly publicUrl: URL | undefined; readonly dev: boolean },
+  problems: ConfigurationProblem[],
+): ReadonlyMap<string, readonly string[]> {
+  const routes = new Map<string, readonly string[]>();
+  for (const [topic, listed] of Object.entries(options.routes ?? {})) {
+    const urls: string[] = [];
+    const destinations = typeof listed === "string" ? [listed] : listed;
+    for (const [i, destination] of destinations.entries()) {
+      const path = `routes[${JSON.stringify(topic)}][${i}]`;
+      const resolved = resolveDestination(destination, { publicUrl: publicUrl?.href, dev, path });
+      if ("problem" in resolved) problems.push(resolved.problem);
+      else if (urls.includes(resolved.url)) {
+        problems.push({
+          path,
+          expected: "each destination once",
+          found: JSON.stringify(resolved.url),
+          remedy: "Remove the second.",
+        });
+      } else urls.push(resolved.url);
+    }
+    routes.set(topic, urls);
+  }
+  return routes;
+}

@@ -1,0 +1,86 @@
+import { askLog } from "../core/ask.ts";
+import { discard, redrive } from "../core/dead-letters.ts";
+import type { RedriveOptions } from "../core/dead-letters.ts";
+import { sweep } from "../core/sweep.ts";
+import type { SweepOptions, SweepReport } from "../core/sweep.ts";
+import { OperationError } from "../errors.ts";
+import type { Service } from "../middleware/configuration.ts";
+import { madeAt } from "../model/ids.ts";
+import type { Decision, Verdict } from "../model/states.ts";
+import type { LogReader, Page, PageOptions, UnsettledView } from "../ports/log-reader.ts";
+
+/** What people and cron jobs do. Every call is idempotent, and safe beside any number of sweepers. */
+export interface Operator {
+  /** Finishes what others left: publishes, checks back, confirms. */
+  sweep(options?: SweepOptions): Promise<SweepReport>;
+  /** Reads the log. */
+  readonly log: LogReader;
+  /** Deliveries that were sent longer ago than the transport retries, and of which neither arrival nor failure is known. */
+  unconfirmed(page?: PageOptions): Promise<Page<UnsettledView>>;
+  /**
+   * Sends a dead letter again, and publishes it.
+   *
+   * @throws {OperationError} where it is not dead, is a conflict, or is too old for its own message id.
+   */
+  redrive(key: string, options?: RedriveOptions): Promise<{ readonly key: string; readonly messageId: string }>;
+  /**
+   * Drops a dead letter for good, at the transport too.
+   *
+   * @throws {OperationError} where it is not dead.
+   */
+  discard(key: string): Promise<void>;
+  /**
+   * Decides a held transaction, and carries the decision out.
+   *
+   * @throws {OperationError} where it is decided already, the other way.
+   */
+  decide(transactionId: string, verdict: Verdict): Promise<Decision>;
+}
+
+/** The operator of a service. */
+export function operatorOf({ core }: Service): Operator {
+  const store = core.store!;
+  return {
+    sweep: (options) => sweep(core, options),
+
+    log: store.reader,
+
+    async unconfirmed(page) {
+      const found = await store.reader.listUnsettled(page);
+      const horizon = core.clock.now() - core.settings.retryHorizonMillis;
+      const items = found.items.filter(
+        ({ record, mark }) =>
+          mark === "published" && Math.max(madeAt(record.transactionId) ?? 0, record.decidedAt ?? 0) < horizon,
+      );
+      return found.cursor === undefined ? { items } : { items, cursor: found.cursor };
+    },
+
+    async redrive(key, options) {
+      const record = await redrive(core, key, options);
+      await sweep(core, { audit: false });
+      return { key: record.key, messageId: record.messageId };
+    },
+
+    discard: (key) => discard(core, key),
+
+    async decide(transactionId, verdict) {
+      const decision = await askLog(core, "the log to decide", () =>
+        store.transactions.decide(transactionId, verdict, core.clock.now()),
+      );
+      if (decision.verdict !== verdict) {
+        throw new OperationError(
+          "ERR_CONFLICT",
+          `Expected an undecided transaction, found "${transactionId}" ${decision.verdict}.`,
+          {
+            hint: "A decision is never changed; look at what it sent.",
+            transactionId,
+          },
+        );
+      }
+      core.emit({ type: "decided", transactionId, verdict, by: "person" });
+      await askLog(core, "the log to release", () => store.deadLetters.release(transactionId));
+      await sweep(core, { audit: false });
+      return decision;
+    },
+  };
+}
