@@ -19,9 +19,11 @@ export const webCrypto: Crypto = {
   random: (length) => crypto.getRandomValues(new Uint8Array(length)),
 };
 
-const imported = new WeakMap<Uint8Array, Promise<CryptoKey>>();
+type ImportedKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 
-function importedKey(key: Uint8Array): Promise<CryptoKey> {
+const imported = new WeakMap<Uint8Array, Promise<ImportedKey>>();
+
+function importedKey(key: Uint8Array): Promise<ImportedKey> {
   let found = imported.get(key);
   if (found === undefined) {
     found = crypto.subtle.importKey("raw", key as Uint8Array<ArrayBuffer>, { name: "HMAC", hash: "SHA-256" }, false, [
