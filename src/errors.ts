@@ -11,7 +11,6 @@ export type ErrorCode =
   | "ERR_UNKNOWN_TOPIC"
   | "ERR_MESSAGE_TOO_LARGE"
   | "ERR_TRANSACTION_DECIDED"
-  | "ERR_NOTHING_TO_ROLL_BACK"
   | "ERR_LOG_UNAVAILABLE"
   | "ERR_INBOX_UNAVAILABLE"
   | "ERR_TRANSPORT_UNAVAILABLE"
@@ -116,13 +115,10 @@ export class InvalidMessageError extends AftercommitError {
   }
 }
 
-/** A call on a transaction in a state that does not allow it: after its decision, or where the level has no such step. */
+/** A call on a transaction in a state that does not allow it: after its decision, or at another level. */
 export class TransactionStateError extends AftercommitError {
-  constructor(
-    message: string,
-    details: ErrorDetails & { readonly code?: "ERR_TRANSACTION_DECIDED" | "ERR_NOTHING_TO_ROLL_BACK" },
-  ) {
-    super(details.code ?? "ERR_TRANSACTION_DECIDED", message, details);
+  constructor(message: string, details: ErrorDetails) {
+    super("ERR_TRANSACTION_DECIDED", message, details);
   }
 }
 

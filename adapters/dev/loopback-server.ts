@@ -9,7 +9,7 @@ export interface LoopbackServer {
   readonly url: string;
   readonly port: number;
   /** Stops listening and cuts every connection, idle or not. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 const HOST = "127.0.0.1";
@@ -17,8 +17,8 @@ const LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"];
 
 /**
  * Serves `handler` over HTTP on 127.0.0.1, for programs on this machine and for no web page: the `Host` header must
- * name this server (else a page could rebind its own name to 127.0.0.1), an `Origin` header must be its own, and it
- * sends no CORS headers.
+ * name this server (else a page could rebind its own name to 127.0.0.1), a request that a browser marks as coming from
+ * another origin is refused, and it sends no CORS headers.
  *
  * @param port 0 for any free port
  */
@@ -56,9 +56,10 @@ function listen(server: Server, port: number): Promise<number> {
 function refuse({ headers }: IncomingMessage, hosts: ReadonlySet<string>): string | undefined {
   const host = headers.host?.toLowerCase() ?? "";
   if (!hosts.has(host)) return `expected a loopback host, found "${host}"`;
-  const { origin } = headers;
-  if (origin !== undefined && origin !== `http://${host}`) return "requests from web pages are refused";
-  return undefined;
+  const { origin, "sec-fetch-site": site } = headers;
+  const fromElsewhere = origin !== undefined && origin !== `http://${host}`;
+  const crossSite = site === "cross-site" || site === "same-site";
+  return fromElsewhere || crossSite ? "requests from web pages of other origins are refused" : undefined;
 }
 
 async function answer(handler: Handler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {

@@ -6,9 +6,10 @@ import type { RedisExecutor } from "./executor.ts";
 import type { Keyspace } from "./keys.ts";
 import { encodeBody, encodeLetter, encodeMember, isLarge, rangeOfKey, rangeOfTransaction } from "./member.ts";
 import { BURY, HOLD, RELEASE, UNBURY } from "./scripts.ts";
+import { byShard } from "./transaction-log.ts";
 
 /** What waits for a person, in Redis. */
-export function redisDeadLetters(redis: RedisExecutor, keyspace: Keyspace, now: () => number): DeadLetters {
+export function redisDeadLetters(redis: RedisExecutor, keyspace: Keyspace): DeadLetters {
   /** Takes a letter out and, for a redrive, puts its successor in; both lie in one shard. */
   const unbury = async (letter: DeadLetter, successor: DeliveryRecord | undefined): Promise<boolean> => {
     const { record } = letter;
@@ -16,11 +17,10 @@ export function redisDeadLetters(redis: RedisExecutor, keyspace: Keyspace, now: 
     const reply = await redis.execute(
       evalCommand(
         UNBURY,
-        [keys.due, keys.dead, keys.left, keys.deadBody(record.key), keys.body(successor?.key ?? record.key)],
+        [keys.due, keys.dead, keys.left, keys.deadBody(record.key), keys.body(deduplicationId(successor ?? record))],
         [
           ...rangeOfKey(record.key),
           deduplicationId(record),
-          String(now()),
           successor === undefined ? "" : encodeMember(successor),
           successor !== undefined && isLarge(successor) ? encodeBody(successor) : "",
         ],
@@ -36,7 +36,7 @@ export function redisDeadLetters(redis: RedisExecutor, keyspace: Keyspace, now: 
       const reply = await redis.execute(
         evalCommand(
           BURY,
-          [keys.due, keys.dead, keys.left, keys.body(record.key), keys.deadBody(record.key)],
+          [keys.due, keys.held, keys.dead, keys.left, keys.body(deduplicationId(record)), keys.deadBody(record.key)],
           [
             encodeMember(record),
             ...rangeOfKey(record.key),
@@ -55,10 +55,8 @@ export function redisDeadLetters(redis: RedisExecutor, keyspace: Keyspace, now: 
 
     async hold(claims) {
       let held = 0;
-      for (const claim of claims) {
-        const id = claim.record.transactionId;
-        const keys = keyspace.of(id);
-        const args = [encodeMember(claim.record), String(claim.token), id];
+      for (const [keys, group] of byShard(keyspace, claims, (claim) => claim.record.transactionId)) {
+        const args = group.flatMap(({ record, token }) => [encodeMember(record), String(token), record.transactionId]);
         held += Number(await redis.execute(evalCommand(HOLD, [keys.due, keys.decisions, keys.held], args)));
       }
       return held;

@@ -12,6 +12,16 @@ export function evalCommand(script: string, keys: readonly string[], args: reado
   return ["EVAL", script, String(keys.length), ...keys, ...args];
 }
 
+/** Whether a reply says that there is none. */
+export function isAbsent(reply: unknown): reply is null | undefined {
+  return reply === null || reply === undefined;
+}
+
+/** A reply as text, or `undefined` where there is none. */
+export function optionalText(reply: unknown): string | undefined {
+  return isAbsent(reply) ? undefined : String(reply as string | number);
+}
+
 /** A reply that should be an array, as one of texts; clients that parse JSON may have turned digits into numbers. */
 export function texts(reply: unknown): string[] {
   return Array.isArray(reply) ? reply.map(String) : [];

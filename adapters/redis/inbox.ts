@@ -1,13 +1,13 @@
 import type { Inbox, InboxClaim, InboxReader } from "../../src/ports/inbox.ts";
-import { evalCommand } from "./executor.ts";
+import { evalCommand, isAbsent, optionalText } from "./executor.ts";
 import type { RedisExecutor } from "./executor.ts";
 import type { Keyspace } from "./keys.ts";
 import { COMPLETE, COMPLETE_AND_COMMIT, RELEASE_LEASE, RENEW, ROLL_BACK_LAPSED } from "./scripts.ts";
-import { readDecision } from "./transaction-log.ts";
+import { decisionScore, readDecision } from "./transaction-log.ts";
 
 /** For how long an entry is put back that a late command had touched: its own time to live is not known any more. */
 const PUT_BACK_LEASE_MILLIS = "60000";
-const PUT_BACK_OUTCOME_MILLIS = String(90 * 86_400_000);
+const PUT_BACK_OUTCOME_MILLIS = String(366 * 86_400_000);
 
 /**
  * The inbox in Redis: one string per message and consumer, `L<token>` while it is leased and `D<token> <outcome>` once it
@@ -20,26 +20,29 @@ export function redisInbox(redis: RedisExecutor, keyspace: Keyspace): Inbox & In
 
   return {
     async claim(claim, leaseMillis) {
-      const found = await redis.execute(["SET", keyOf(claim), lease(claim), "NX", "GET", "PX", String(leaseMillis)]);
-      if (typeof found !== "string" || found === lease(claim)) return { state: "claimed" };
+      const command = ["SET", keyOf(claim), lease(claim), "NX", "GET", "PX", wholeMillis(leaseMillis)];
+      const found = optionalText(await redis.execute(command));
+      if (found === undefined || found === lease(claim)) return { state: "claimed" };
       return found.startsWith("D")
         ? { state: "done", outcome: found.slice(found.indexOf(" ") + 1) }
         : { state: "busy" };
     },
 
     async renew(claim, leaseMillis) {
-      return Number(await redis.execute(evalCommand(RENEW, [keyOf(claim)], [lease(claim), String(leaseMillis)]))) === 1;
+      const args = [lease(claim), wholeMillis(leaseMillis)];
+      return Number(await redis.execute(evalCommand(RENEW, [keyOf(claim)], args))) === 1;
     },
 
     async complete(claim, { outcome, retentionMillis, child }) {
       const done = `D${claim.token} ${outcome}`;
-      const retention = String(Math.round(retentionMillis));
+      const retention = wholeMillis(retentionMillis);
       if (child === undefined) {
         const args = [lease(claim), done, retention, PUT_BACK_LEASE_MILLIS];
         return Number(await redis.execute(evalCommand(COMPLETE, [keyOf(claim)], args))) === 1 ? "completed" : "lost";
       }
       const keys = [keyOf(claim), keyspace.of(child.transactionId).decisions];
-      const args = [lease(claim), done, retention, child.transactionId, String(child.at)];
+      const commit = String(decisionScore("committed", child.at));
+      const args = [lease(claim), done, retention, child.transactionId, commit];
       const reply = Number(await redis.execute(evalCommand(COMPLETE_AND_COMMIT, keys, args)));
       return reply === 1 ? "completed" : reply === 0 ? "lost" : "rolledBack";
     },
@@ -50,8 +53,8 @@ export function redisInbox(redis: RedisExecutor, keyspace: Keyspace): Inbox & In
     },
 
     async look(key) {
-      const found = await redis.execute(["GET", keyOf(key)]);
-      if (typeof found !== "string") return { state: "new" };
+      const found = optionalText(await redis.execute(["GET", keyOf(key)]));
+      if (found === undefined) return { state: "new" };
       return found.startsWith("D") ? { state: "done" } : { state: "leased", token: found.slice(1) };
     },
 
@@ -60,9 +63,14 @@ export function redisInbox(redis: RedisExecutor, keyspace: Keyspace): Inbox & In
       const shared = keyspace.shardOf(claim.messageId) === keyspace.shardOf(child.transactionId);
       // Only an inbox of this store draws its children's ids into its own shard: any other run's entry is not here at all.
       const entry = shared ? keyOf(claim) : `${decisions}:no-entry`;
-      const args = [lease(claim), child.transactionId, String(-child.at)];
+      const args = [lease(claim), child.transactionId, String(decisionScore("rolledBack", child.at))];
       const score = await redis.execute(evalCommand(ROLL_BACK_LAPSED, [entry, decisions], args));
-      return score === null || score === undefined ? undefined : readDecision(Number(score)).verdict;
+      return isAbsent(score) ? undefined : readDecision(Number(score)).verdict;
     },
   };
+}
+
+/** Redis takes whole milliseconds, at least one. */
+function wholeMillis(millis: number): string {
+  return String(Math.max(1, Math.round(millis)));
 }

@@ -1,4 +1,5 @@
 import { ConfigurationError } from "../../src/errors.ts";
+import { shardOf as partOf } from "../../src/model/shard.ts";
 
 /** How the log lies in Redis. Fixed when a namespace is first used. */
 export interface RedisStoreOptions {
@@ -24,9 +25,9 @@ export interface ShardKeys {
   readonly dead: string;
   /** Sorted set of deduplication ids of dead letters that were redriven or discarded, by time. */
   readonly left: string;
-  /** The body of a record that is too large to lie in a sorted set. */
-  body(key: string): string;
-  /** The body of such a dead letter. */
+  /** The body of a record that is too large to lie in a sorted set; by deduplication id, so that no two epochs share one. */
+  body(deduplicationId: string): string;
+  /** The body of such a dead letter; by delivery key, as no delivery is dead twice. */
   deadBody(key: string): string;
   /** A string: the lease or the outcome of a message at a consumer. */
   inbox(consumer: string, messageId: string): string;
@@ -61,7 +62,7 @@ export function keyspace(options: RedisStoreOptions = {}): Keyspace {
   }
   if (problems.length > 0) throw new ConfigurationError(problems);
   const shards = Array.from({ length: count }, (_, shard) => shardKeys(`{${namespace}:${shard}}`));
-  const shardOf = (id: string) => (count === 1 ? 0 : hash(id) % count);
+  const shardOf = (id: string) => partOf(id, count);
   return { shards, shardOf, of: (id) => shards[shardOf(id)]! };
 }
 
@@ -72,15 +73,15 @@ function shardKeys(tag: string): ShardKeys {
     held: `${tag}:held`,
     dead: `${tag}:dead`,
     left: `${tag}:left`,
-    body: (key) => `${tag}:body:${key}`,
+    body: (deduplicationId) => `${tag}:body:${deduplicationId}`,
     deadBody: (key) => `${tag}:dead-body:${key}`,
-    inbox: (consumer, messageId) => `${tag}:in:${encodeURIComponent(consumer)}:${encodeURIComponent(messageId)}`,
+    inbox: (consumer, messageId) => `${tag}:in:${escape(consumer)}:${escape(messageId)}`,
   };
 }
 
-/** FNV-1a, 32 bits: spreads ids evenly; nothing here is secret. */
-function hash(text: string): number {
-  let value = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193) >>> 0;
-  return value;
+/** Any text as letters that separate nothing; a surrogate that stands alone, which UTF-8 cannot hold, as `%u` and its code. */
+function escape(text: string): string {
+  return text.replace(/[\ud800-\udfff]|[^\ud800-\udfff]+/gu, (part) =>
+    /^[\ud800-\udfff]$/u.test(part) ? `%u${part.charCodeAt(0).toString(16)}` : encodeURIComponent(part),
+  );
 }

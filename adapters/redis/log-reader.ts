@@ -1,7 +1,8 @@
+import { UndecodableError } from "../../src/errors.ts";
 import type { DeliveryRecord } from "../../src/model/delivery.ts";
 import type { DeadLetter } from "../../src/ports/dead-letters.ts";
 import type { LogReader, Page, PageOptions, UnsettledView } from "../../src/ports/log-reader.ts";
-import { texts } from "./executor.ts";
+import { isAbsent, texts } from "./executor.ts";
 import type { RedisExecutor } from "./executor.ts";
 import type { Keyspace, ShardKeys } from "./keys.ts";
 import { decodeBody, decodeLetter, decodeMember, rangeOfKey, rangeOfTransaction, splitMember } from "./member.ts";
@@ -24,36 +25,45 @@ export function redisLogReader(redis: RedisExecutor, keyspace: Keyspace): LogRea
       await readable(async () => found.push(decodeLetter(member, await bodyOf(redis, member, 2, keys.deadBody))));
     return found;
   };
-  const unsettled = async (keys: ShardKeys, scored: readonly string[]): Promise<UnsettledView[]> => {
+  const unsettled = async (keys: ShardKeys, scored: Iterable<Scored>): Promise<UnsettledView[]> => {
     const found: UnsettledView[] = [];
-    for (let i = 0; i < scored.length; i += 2) {
-      const [record] = await records(keys, [scored[i]!]);
-      if (record !== undefined) found.push({ record, ...readScore(Number(scored[i + 1])) });
+    for (const [member, score] of scored) {
+      const [record] = await records(keys, [member]);
+      if (record !== undefined) found.push({ record, ...readScore(score) });
     }
     return found;
   };
   const lexRange = async (key: string, min: string, max: string, limit: number): Promise<string[]> =>
     texts(await redis.execute(["ZRANGE", key, min, max, "BYLEX", "LIMIT", "0", String(limit)]));
 
-  /** Walks the shards one after the other; a cursor names the shard and the last key read in it. */
-  const listByKey = async <T>(
+  /** Walks the shards one after the other; a cursor names a shard, and from where on to read in it. */
+  const list = async <T>(
     page: PageOptions | undefined,
-    collection: (keys: ShardKeys) => string,
-    decode: (keys: ShardKeys, members: readonly string[]) => Promise<T[]>,
+    read: (keys: ShardKeys, from: string, limit: number) => Promise<ShardPart<T>>,
   ): Promise<Page<T>> => {
-    const limit = page?.limit ?? DEFAULT_LIMIT;
-    const [from, after] = readCursor(page?.cursor);
+    const [first, from] = readCursor(page?.cursor);
     const items: T[] = [];
-    for (let shard = from; shard < keyspace.shards.length; shard++) {
-      const keys = keyspace.shards[shard]!;
-      const min = shard === from && after !== "" ? `(${after}\u000b` : "-";
-      const members = await lexRange(collection(keys), min, "+", limit - items.length);
-      items.push(...(await decode(keys, members)));
-      const last = members.at(-1);
-      if (last !== undefined && items.length >= limit) return { items, cursor: `${shard}:${splitMember(last, 0).key}` };
+    let left = page?.limit ?? DEFAULT_LIMIT;
+    for (let shard = first; shard < keyspace.shards.length; shard++) {
+      const part = await read(keyspace.shards[shard]!, shard === first ? from : "", left);
+      items.push(...part.items);
+      left -= part.taken;
+      if (part.rest !== undefined) return { items, cursor: `${shard}:${encodeURIComponent(part.rest)}` };
     }
     return { items };
   };
+
+  /** A list ordered by key. */
+  const listByKey = <T>(
+    page: PageOptions | undefined,
+    collection: (keys: ShardKeys) => string,
+    decode: (keys: ShardKeys, members: readonly string[]) => Promise<T[]>,
+  ): Promise<Page<T>> =>
+    list(page, async (keys, from, limit) => {
+      const members = await lexRange(collection(keys), from === "" ? "-" : `[${from}`, "+", limit + 1);
+      const taken = members.slice(0, limit);
+      return { items: await decode(keys, taken), taken: taken.length, rest: members[limit]?.split("\n")[0] };
+    });
 
   return {
     async transaction(transactionId) {
@@ -62,8 +72,8 @@ export function redisLogReader(redis: RedisExecutor, keyspace: Keyspace): LogRea
       const score = await redis.execute(["ZSCORE", keys.decisions, transactionId]);
       return {
         transactionId,
-        ...(score === null || score === undefined ? {} : { decision: readDecision(Number(score)) }),
-        unsettled: await unsettled(keys, await scan(redis, keys.due, `${transactionId}_*`)),
+        ...(isAbsent(score) ? {} : { decision: readDecision(Number(score)) }),
+        unsettled: await unsettled(keys, await scan(redis, keys.due, `${transactionId}_`)),
         held: await records(keys, await lexRange(keys.held, min, max, 1_000)),
         dead: await letters(keys, await lexRange(keys.dead, min, max, 1_000)),
       };
@@ -78,21 +88,15 @@ export function redisLogReader(redis: RedisExecutor, keyspace: Keyspace): LogRea
 
     listHeld: (page) => listByKey(page, (keys) => keys.held, records),
 
-    async listUnsettled(page) {
-      const limit = page?.limit ?? DEFAULT_LIMIT;
-      const [from, after] = readCursor(page?.cursor);
-      const items: UnsettledView[] = [];
-      for (let shard = from; shard < keyspace.shards.length; shard++) {
-        const keys = keyspace.shards[shard]!;
-        const start = shard === from ? Number(after || 0) : 0;
-        const stop = start + limit - items.length - 1;
-        const scored = texts(await redis.execute(["ZRANGE", keys.due, String(start), String(stop), "WITHSCORES"]));
-        items.push(...(await unsettled(keys, scored)));
-        if (scored.length > 0 && items.length >= limit)
-          return { items, cursor: `${shard}:${start + scored.length / 2}` };
-      }
-      return { items };
-    },
+    listUnsettled: (page) =>
+      list(page, async (keys, from, limit) => {
+        const start = Number(from) || 0;
+        const range = [String(start), String(start + limit)];
+        const scored = scoredTexts(await redis.execute(["ZRANGE", keys.due, ...range, "WITHSCORES"]));
+        const taken = scored.slice(0, limit);
+        const rest = scored.length > limit ? String(start + limit) : undefined;
+        return { items: await unsettled(keys, taken), taken: taken.length, rest };
+      }),
 
     async counts() {
       const count = async (collection: (keys: ShardKeys) => string): Promise<number> => {
@@ -110,21 +114,45 @@ export function redisLogReader(redis: RedisExecutor, keyspace: Keyspace): LogRea
   };
 }
 
-function readCursor(cursor: string | undefined): readonly [shard: number, after: string] {
-  const match = /^(\d{1,2}):([A-Za-z0-9_-]{0,128})$/.exec(cursor ?? "0:");
-  return match === null ? [0, ""] : [Number(match[1]), match[2]!];
+/** What one shard gives to a page. */
+interface ShardPart<T> {
+  readonly items: readonly T[];
+  /** How many were read for it, those that this version cannot read included. */
+  readonly taken: number;
+  /** Where the next page goes on in this shard, if there is more in it: one more than asked for was looked at. */
+  readonly rest: string | undefined;
 }
 
-/** Members and scores that match, read in turns: the set is ordered by time, so that a transaction has no range in it. */
-async function scan(redis: RedisExecutor, key: string, pattern: string): Promise<string[]> {
-  const found: string[] = [];
+/** The beginning where the text is no cursor of ours. */
+function readCursor(cursor: string | undefined): readonly [shard: number, from: string] {
+  const match = /^(\d{1,2}):((?:[\w.!~*'()-]|%[0-7][0-9A-F]){0,512})$/.exec(cursor ?? "");
+  return match === null ? [0, ""] : [Number(match[1]), decodeURIComponent(match[2]!)];
+}
+
+type Scored = readonly [member: string, score: number];
+
+/** Members with their scores, from the flat reply of RESP 2 or the pairs of RESP 3. */
+function scoredTexts(reply: unknown): Scored[] {
+  const flat = texts(Array.isArray(reply) ? reply.flat() : reply);
+  const found: Scored[] = [];
+  for (let i = 0; i < flat.length; i += 2) found.push([flat[i]!, Number(flat[i + 1])]);
+  return found;
+}
+
+/**
+ * Members that begin with `prefix` and their scores, read in turns: the set is ordered by time, so that a transaction has
+ * no range in it. A turn may tell again what an earlier one told.
+ */
+async function scan(redis: RedisExecutor, key: string, prefix: string): Promise<ReadonlyMap<string, number>> {
+  const found = new Map<string, number>();
+  const pattern = `${prefix.replace(/[\\*?[\]^]/g, "\\$&")}*`;
   let cursor = "0";
   do {
     const [next, page] = (await redis.execute(["ZSCAN", key, cursor, "MATCH", pattern, "COUNT", "1000"])) as [
       unknown,
       unknown,
     ];
-    found.push(...texts(page));
+    for (const [member, score] of scoredTexts(page)) found.set(member, score);
     cursor = String(next);
   } while (cursor !== "0");
   return found;
@@ -136,15 +164,15 @@ async function bodyOf(
   lines: number,
   keyOf: (key: string) => string,
 ): Promise<string | undefined> {
-  const { key, body } = splitMember(member, lines);
-  if (body !== undefined) return body;
-  return decodeBody(await redis.execute(["GET", keyOf(key)]));
+  const parts = splitMember(member, lines);
+  return "body" in parts ? parts.body : decodeBody(await redis.execute(["GET", keyOf(parts.bodyId)]));
 }
 
 async function readable(read: () => Promise<unknown>): Promise<void> {
   try {
     await read();
-  } catch {
+  } catch (error) {
     // Written by a newer release: not for this one to show.
+    if (!(error instanceof UndecodableError)) throw error;
   }
 }

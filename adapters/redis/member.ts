@@ -1,14 +1,15 @@
 import { UndecodableError } from "../../src/errors.ts";
 import { utf8Length } from "../../src/model/bytes.ts";
-import { decodeRecord } from "../../src/model/delivery.ts";
+import { decodeRecord, deduplicationId } from "../../src/model/delivery.ts";
 import type { DeliveryRecord } from "../../src/model/delivery.ts";
 import type { DeadLetter } from "../../src/ports/dead-letters.ts";
 
 /**
  * Records and dead letters as members of sorted sets: lines of text, the delivery's key first, so that a range of keys
- * finds them; then the facts, which hold no line break; then the body. A large body has a key of its own and `@` stands
- * in its place.
+ * finds them; then the facts, which hold no line break; then `=` and the body, or `@` and the id under which a large body
+ * has a key of its own.
  */
+const HERE = "=";
 const ELSEWHERE = "@";
 
 /** From how many bytes a body has a key of its own: large members slow the set and fill its 100 MB on Upstash. */
@@ -34,15 +35,15 @@ export function decodeBody(text: unknown): string | undefined {
 
 /** The member of a record. */
 export function encodeMember(record: DeliveryRecord): string {
-  return `${record.key}\n${record.meta}\n${isLarge(record) ? ELSEWHERE : record.body}`;
+  const body = isLarge(record) ? ELSEWHERE + deduplicationId(record) : HERE + record.body;
+  return `${record.key}\n${record.meta}\n${body}`;
 }
 
-/** A member's parts; `body` is absent where it has a key of its own. */
-export interface MemberParts {
-  readonly key: string;
-  readonly lines: readonly string[];
-  readonly body: string | undefined;
-}
+/** A member's parts: its key, its lines of facts, and its body or the id of it. */
+export type MemberParts = { readonly key: string; readonly lines: readonly string[] } & (
+  | { readonly body: string }
+  | { readonly bodyId: string }
+);
 
 /** Takes a member apart: its key, `count` lines of facts, its body. */
 export function splitMember(member: string, count: number): MemberParts {
@@ -54,30 +55,54 @@ export function splitMember(member: string, count: number): MemberParts {
     lines.push(member.slice(from, to));
     from = to + 1;
   }
-  const body = member.slice(from);
-  return { key: lines[0]!, lines: lines.slice(1), body: body === ELSEWHERE ? undefined : body };
+  const [key = "", ...facts] = lines;
+  const rest = member.slice(from + 1);
+  if (member.startsWith(HERE, from)) return { key, lines: facts, body: rest };
+  if (member.startsWith(ELSEWHERE, from)) return { key, lines: facts, bodyId: rest };
+  throw undecodable(member);
+}
+
+/** Under which id the body of a record's member lies elsewhere; `undefined` where it does not, or cannot be read. */
+export function bodyIdOf(member: string): string | undefined {
+  try {
+    const parts = splitMember(member, 1);
+    return "bodyId" in parts ? parts.bodyId : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The record of a member, with the body that was fetched for it where it lies elsewhere. */
 export function decodeMember(member: string, fetched: string | undefined): DeliveryRecord {
-  const { key, lines, body = fetched } = splitMember(member, 1);
-  if (typeof body !== "string") throw undecodable(member);
-  const record = decodeRecord(lines[0]!, body);
-  if (record.key !== key) throw undecodable(member);
+  const parts = splitMember(member, 1);
+  const body = "body" in parts ? parts.body : fetched;
+  if (body === undefined) throw undecodable(member);
+  const record = decodeRecord(parts.lines[0]!, body);
+  if (record.key !== parts.key) throw undecodable(member);
   return record;
 }
 
 /** The member of a dead letter. */
 export function encodeLetter(letter: DeadLetter): string {
   const { record, ...rest } = letter;
-  return `${record.key}\n${JSON.stringify(rest)}\n${record.meta}\n${isLarge(record) ? ELSEWHERE : record.body}`;
+  const body = isLarge(record) ? ELSEWHERE + record.key : HERE + record.body;
+  return `${record.key}\n${JSON.stringify(rest)}\n${record.meta}\n${body}`;
 }
 
 /** The dead letter of a member. */
 export function decodeLetter(member: string, fetched: string | undefined): DeadLetter {
-  const { lines, body = fetched } = splitMember(member, 2);
-  if (typeof body !== "string") throw undecodable(member);
-  return { ...(JSON.parse(lines[0]!) as Omit<DeadLetter, "record">), record: decodeRecord(lines[1]!, body) };
+  const parts = splitMember(member, 2);
+  const body = "body" in parts ? parts.body : fetched;
+  if (body === undefined) throw undecodable(member);
+  return { ...circumstances(member, parts.lines[0]!), record: decodeRecord(parts.lines[1]!, body) };
+}
+
+function circumstances(member: string, line: string): Omit<DeadLetter, "record"> {
+  try {
+    return JSON.parse(line) as Omit<DeadLetter, "record">;
+  } catch {
+    throw undecodable(member);
+  }
 }
 
 function undecodable(member: string): UndecodableError {

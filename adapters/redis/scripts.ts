@@ -84,17 +84,18 @@ export const PRIMARY_SCORE = `return redis.call('ZSCORE', KEYS[1], ARGV[1])`;
 /**
  * Buries a delivery, known to the log or not.
  *
- * KEYS  1 due  2 dead  3 left  4 body  5 body of the dead letter
+ * KEYS  1 due  2 held  3 dead  4 left  5 body  6 body of the dead letter
  * ARGV  1 member  2 3 range of the key  4 deduplication id  5 dead letter  6 its body if that lies apart, or ''
  * Returns 1, or 0 where this epoch has left the dead letters already.
  */
 export const BURY = `
-if redis.call('ZSCORE', KEYS[3], ARGV[4]) then return 0 end
-if #redis.call('ZRANGE', KEYS[2], ARGV[2], ARGV[3], 'BYLEX', 'LIMIT', 0, 1) == 0 then
-  if ARGV[6] ~= '' then redis.call('SET', KEYS[5], ARGV[6]) end
-  redis.call('ZADD', KEYS[2], 0, ARGV[5])
+if redis.call('ZSCORE', KEYS[4], ARGV[4]) then return 0 end
+if #redis.call('ZRANGE', KEYS[3], ARGV[2], ARGV[3], 'BYLEX', 'LIMIT', 0, 1) == 0 then
+  if ARGV[6] ~= '' then redis.call('SET', KEYS[6], ARGV[6]) end
+  redis.call('ZADD', KEYS[3], 0, ARGV[5])
 end
-if redis.call('ZREM', KEYS[1], ARGV[1]) == 1 and ARGV[6] ~= '' then redis.call('UNLINK', KEYS[4]) end
+local known = redis.call('ZREM', KEYS[1], ARGV[1]) + redis.call('ZREM', KEYS[2], ARGV[1])
+if known > 0 and ARGV[6] ~= '' then redis.call('UNLINK', KEYS[5]) end
 return 1
 `;
 
@@ -102,22 +103,22 @@ return 1
  * Takes a dead letter out; a redrive puts its successor among what is due, in the same act.
  *
  * KEYS  1 due  2 dead  3 left  4 body of the dead letter  5 body of the successor
- * ARGV  1 2 range of the key  3 deduplication id  4 time  5 successor or ''  6 its body if that lies apart, or ''
+ * ARGV  1 2 range of the key  3 deduplication id  4 successor or ''  5 its body if that lies apart, or ''
  * Returns 1, or 0 where it is not there. Sent again, 1 as long as the successor is unsettled.
  */
 export const UNBURY = `
 if redis.call('ZSCORE', KEYS[3], ARGV[3]) then
-  if ARGV[5] ~= '' and redis.call('ZSCORE', KEYS[1], ARGV[5]) then return 1 end
+  if ARGV[4] ~= '' and redis.call('ZSCORE', KEYS[1], ARGV[4]) then return 1 end
   return 0
 end
 local found = redis.call('ZRANGE', KEYS[2], ARGV[1], ARGV[2], 'BYLEX', 'LIMIT', 0, 1)
 if #found == 0 then return 0 end
 redis.call('ZREM', KEYS[2], found[1])
 redis.call('UNLINK', KEYS[4])
-redis.call('ZADD', KEYS[3], ARGV[4], ARGV[3])
-if ARGV[5] ~= '' then
-  if ARGV[6] ~= '' then redis.call('SET', KEYS[5], ARGV[6]) end
-  redis.call('ZADD', KEYS[1], 'NX', 0, ARGV[5])
+redis.call('ZADD', KEYS[3], redis.call('TIME')[1] * 1000, ARGV[3])
+if ARGV[4] ~= '' then
+  if ARGV[5] ~= '' then redis.call('SET', KEYS[5], ARGV[5]) end
+  redis.call('ZADD', KEYS[1], 'NX', 0, ARGV[4])
 end
 return 1
 `;
@@ -166,6 +167,32 @@ export const TRIM = `
 local found = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2], 'BYSCORE', 'LIMIT', 0, 1000)
 if #found > 0 then redis.call('ZREM', KEYS[1], unpack(found)) end
 return #found
+`;
+
+/**
+ * Drops the decisions with scores in a range, at most 1000 at a time, but for those of transactions that still have
+ * records. 2 where there is nothing of that age.
+ *
+ * KEYS  1 decisions  2 due  3 held
+ * ARGV  1 2 range of scores
+ */
+export const TRIM_DECISIONS = `
+local found = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2], 'BYSCORE', 'LIMIT', 0, 1000)
+if #found == 0 then return 0 end
+local needed = {}
+for set = 2, 3 do
+  for from = 0, redis.call('ZCARD', KEYS[set]) - 1, 500 do
+    for _, member in ipairs(redis.call('ZRANGE', KEYS[set], from, from + 499)) do
+      needed[string.match(member, '^[^_\\n]*')] = true
+    end
+  end
+end
+local gone = {}
+for i = 1, #found do
+  if not needed[found[i]] then gone[#gone + 1] = found[i] end
+end
+if #gone > 0 then redis.call('ZREM', KEYS[1], unpack(gone)) end
+return #gone
 `;
 
 /**

@@ -1,3 +1,5 @@
+import { deduplicationId } from "../../src/model/delivery.ts";
+import type { DeliveryRecord } from "../../src/model/delivery.ts";
 import type { Decision, Verdict } from "../../src/model/states.ts";
 import type {
   Claim,
@@ -6,11 +8,10 @@ import type {
   DeliveryChange,
   TransactionLog,
 } from "../../src/ports/transaction-log.ts";
-import type { DeliveryRecord } from "../../src/model/delivery.ts";
-import { evalCommand, texts } from "./executor.ts";
+import { evalCommand, isAbsent, texts } from "./executor.ts";
 import type { RedisExecutor } from "./executor.ts";
 import type { Keyspace, ShardKeys } from "./keys.ts";
-import { decodeBody, decodeMember, encodeBody, encodeMember, isLarge, splitMember } from "./member.ts";
+import { bodyIdOf, decodeBody, decodeMember, encodeBody, encodeMember, isLarge } from "./member.ts";
 import { CLAIM_DUE, PREPARE_LARGE, PRIMARY_SCORE, RECORD } from "./scripts.ts";
 import { dueScore, readScore, waitingScore } from "./score.ts";
 
@@ -21,18 +22,22 @@ const UNDECODABLE_MILLIS = 3_600_000;
 
 /** The transaction log in Redis: one sorted set of what is due, payloads and all, and one of decisions. */
 export function redisTransactionLog(redis: RedisExecutor, keyspace: Keyspace): TransactionLog {
+  const decide: TransactionLog["decide"] = async (transactionId, verdict, at) => {
+    const { decisions } = keyspace.of(transactionId);
+    const score = decisionScore(verdict, at);
+    const added = await redis.execute(["ZADD", decisions, "NX", String(score), transactionId]);
+    if (Number(added) === 1) return readDecision(score);
+    const standing = await redis.execute(evalCommand(PRIMARY_SCORE, [decisions], [transactionId]));
+    // Lost between the two commands (a flush, a failover, a clean-up): nothing stands, so decide anew.
+    return isAbsent(standing) ? decide(transactionId, verdict, at) : readDecision(Number(standing));
+  };
+
   return {
+    decide,
+
     async prepare(records) {
       if (records.length === 0) return;
       await redis.execute(prepareCommand(keyspace.of(records[0]!.transactionId), records));
-    },
-
-    async decide(transactionId, verdict, at) {
-      const { decisions } = keyspace.of(transactionId);
-      const score = decisionScore(verdict, at);
-      const added = await redis.execute(["ZADD", decisions, "NX", String(score), transactionId]);
-      if (Number(added) === 1) return readDecision(score);
-      return readDecision(Number(await redis.execute(evalCommand(PRIMARY_SCORE, [decisions], [transactionId]))));
     },
 
     async decisions(transactionIds) {
@@ -40,7 +45,7 @@ export function redisTransactionLog(redis: RedisExecutor, keyspace: Keyspace): T
       for (const [keys, ids] of byShard(keyspace, transactionIds, (id) => id)) {
         const scores = (await redis.execute(["ZMSCORE", keys.decisions, ...ids])) as readonly unknown[];
         for (const [i, id] of ids.entries()) {
-          if (scores[i] !== null && scores[i] !== undefined) found.set(id, readDecision(Number(scores[i])));
+          if (!isAbsent(scores[i])) found.set(id, readDecision(Number(scores[i])));
         }
       }
       return found;
@@ -58,11 +63,19 @@ export function redisTransactionLog(redis: RedisExecutor, keyspace: Keyspace): T
     },
 
     async claimDue(options) {
+      const { shards } = keyspace;
       const batches: ClaimedBatch[] = [];
-      for (const keys of keyspace.shards) batches.push(await claimShard(redis, keys, options));
+      let left = options.limit;
+      // Begins at another shard each time, so that a busy one does not keep the others from being swept.
+      const first = Math.floor(options.now) % shards.length;
+      for (let i = 0; i < shards.length && left > 0; i++) {
+        const batch = await claimShard(redis, shards[(first + i) % shards.length]!, { ...options, limit: left });
+        left -= batch.claims.length + batch.undecodable.length;
+        batches.push(batch);
+      }
       return {
         claims: batches.flatMap((batch) => batch.claims),
-        more: batches.some((batch) => batch.more),
+        more: batches.length < shards.length || batches.some((batch) => batch.more),
         undecodable: batches.flatMap((batch) => batch.undecodable),
       };
     },
@@ -79,7 +92,7 @@ function prepareCommand(keys: ShardKeys, records: readonly DeliveryRecord[]): re
   ]);
   const large = records.filter(isLarge);
   if (large.length === 0) return ["ZADD", keys.due, "NX", ...members];
-  const bodyKeys = large.map((record) => keys.body(record.key));
+  const bodyKeys = large.map((record) => keys.body(deduplicationId(record)));
   return evalCommand(
     PREPARE_LARGE,
     [keys.due, ...bodyKeys],
@@ -102,7 +115,7 @@ function plainChanges(keys: ShardKeys, changes: readonly DeliveryChange[]): read
 function scriptedChanges(keys: ShardKeys, changes: readonly DeliveryChange[]): readonly string[] {
   const touched = [keys.due];
   const args = changes.flatMap((change) => {
-    const apart = isLarge(change.record) ? touched.push(keys.body(change.record.key)) : 0;
+    const apart = isLarge(change.record) ? touched.push(keys.body(deduplicationId(change.record))) : 0;
     return [
       encodeMember(change.record),
       change.token === undefined ? "" : String(change.token),
@@ -114,7 +127,9 @@ function scriptedChanges(keys: ShardKeys, changes: readonly DeliveryChange[]): r
 }
 
 function newScore(change: DeliveryChange): string {
-  return "settled" in change ? "" : String(waitingScore(change.mark, change.attempts, change.afterMillis));
+  if ("settled" in change) return "";
+  // At least 1 ms: a claim of the same millisecond and lease would have the token of the one before it.
+  return String(waitingScore(change.mark, change.attempts, Math.max(1, change.afterMillis)));
 }
 
 async function claimShard(redis: RedisExecutor, keys: ShardKeys, options: ClaimOptions): Promise<ClaimedBatch> {
@@ -130,7 +145,9 @@ async function claimShard(redis: RedisExecutor, keys: ShardKeys, options: ClaimO
   ];
   if (texts(await redis.execute(look)).length === 0) return { claims: [], more: false, undecodable: [] };
   const reply = texts(
-    await redis.execute(evalCommand(CLAIM_DUE, [keys.due], [String(options.limit), String(options.leaseMillis)])),
+    await redis.execute(
+      evalCommand(CLAIM_DUE, [keys.due], [String(options.limit), String(Math.round(options.leaseMillis))]),
+    ),
   );
   const [looked, ...leases] = reply;
   const leased: Leased[] = [];
@@ -175,15 +192,15 @@ async function largeBodies(
   leased: readonly Leased[],
 ): Promise<ReadonlyMap<string, string>> {
   const bodies = new Map<string, string>();
-  const apart = leased.filter((lease) => lease.member.endsWith("\n@"));
+  const apart = leased.flatMap(({ member }) => {
+    const bodyId = bodyIdOf(member);
+    return bodyId === undefined ? [] : [{ member, key: keys.body(bodyId) }];
+  });
   if (apart.length === 0) return bodies;
-  const found = (await redis.execute([
-    "MGET",
-    ...apart.map((lease) => keys.body(splitMember(lease.member, 1).key)),
-  ])) as readonly unknown[];
-  for (const [i, lease] of apart.entries()) {
+  const found = (await redis.execute(["MGET", ...apart.map(({ key }) => key)])) as readonly unknown[];
+  for (const [i, { member }] of apart.entries()) {
     const body = decodeBody(found[i]);
-    if (body !== undefined) bodies.set(lease.member, body);
+    if (body !== undefined) bodies.set(member, body);
   }
   return bodies;
 }
@@ -197,7 +214,8 @@ function postpone(keys: ShardKeys, leased: readonly Leased[]): readonly string[]
   return evalCommand(RECORD, [keys.due], args);
 }
 
-function decisionScore(verdict: Verdict, at: number): number {
+/** The score that stands for a decision: never 0, whatever the clock says. */
+export function decisionScore(verdict: Verdict, at: number): number {
   const time = Math.max(1, Math.round(at));
   return verdict === "committed" ? time : -time;
 }
@@ -207,7 +225,8 @@ export function readDecision(score: number): Decision {
   return { verdict: score > 0 ? "committed" : "rolledBack", decidedAt: Math.abs(score) };
 }
 
-function byShard<T>(
+/** Items by the shard that their ids lie in. */
+export function byShard<T>(
   keyspace: Keyspace,
   items: readonly T[],
   idOf: (item: T) => string,

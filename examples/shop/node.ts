@@ -16,7 +16,7 @@ const demo = env.SHOP_DEMO === "true";
 
 const { app, ac } = createShop({
   orders: sqliteOrders(env.SHOP_DATABASE ?? "shop.sqlite"),
-  boot: crypto.randomUUID(),
+  boot: env.SHOP_BOOT ?? crypto.randomUUID(),
   failureRate: Number(env.SHOP_FAILURE_RATE ?? 0),
   infrastructure: {
     publicUrl: env.PUBLIC_URL ?? `http://127.0.0.1:${port}`,
@@ -30,8 +30,17 @@ const { app, ac } = createShop({
     operations: { bearer: env.SHOP_OPERATOR_TOKEN },
     observer: consoleObserver({ verbose: demo }),
     // The demo's time runs fast, so that what a crash leaves behind is found within seconds.
-    ...(demo ? { recovery: { longestRequest: "1s", deadline: "2s", checkSpacing: "500ms", confirmAfter: "2s" } } : {}),
-    ...(demo ? { consumers: { lease: "3s", renewEvery: "1s" } } : {}),
+    ...(demo
+      ? {
+          recovery: {
+            longestRequest: "1s",
+            deadline: "2s",
+            checkSpacing: "500ms",
+            confirmAfter: "2s",
+          },
+          consumers: { lease: "900ms", renewEvery: "300ms" },
+        }
+      : {}),
   },
 });
 

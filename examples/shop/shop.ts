@@ -13,7 +13,7 @@ export interface ShopOptions {
   readonly infrastructure: AftercommitOptions;
   /** Names this start of the shop. */
   readonly boot?: string;
-  /** How often a consumer fails before it has done anything, 0 to 1. @default 0 */
+  /** How often a consumer's first two attempts fail before they have done anything, 0 to 1. @default 0 */
   readonly failureRate?: number;
 }
 
@@ -70,7 +70,8 @@ export function createShop({ orders, infrastructure, boot = "", failureRate = 0 
       orderPaid,
       async (message) => {
         if (message.data.item === "poison") throw new FatalError(`nobody can handle a "poison"`);
-        if (Math.random() < failureRate) throw new RetryableError("busy, try again", { retryAfter: "1s" });
+        if (message.attempt <= 2 && Math.random() < failureRate)
+          throw new RetryableError("busy, try again", { retryAfter: "1s" });
         await orders.act({ consumer: name, messageId: message.id, orderId: message.data.orderId, boot });
         return { done: name };
       },

@@ -30,7 +30,7 @@ export interface Transport {
   readonly reports?: DeliveryReports;
   /** Verifies what the transport delivers, where it delivers over HTTP. */
   readonly receiver?: Receiver;
-  /** Whether a destination is one of the transport's own names instead of a URL. */
+  /** What is wrong with the transport's own configuration, its receiver's apart; empty where nothing is. */
   readonly problems?: (context: ConfigurationContext) => readonly ConfigurationProblem[];
 }
 

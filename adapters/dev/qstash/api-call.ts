@@ -2,12 +2,17 @@ import { ApiError } from "./api-error.ts";
 
 /** A request to the API, authenticated and read. */
 export interface ApiCall {
+  /** In capitals. */
   readonly method: string;
   /** As it came: nothing decoded, no slashes merged. */
   readonly url: string;
+  /** The path of the URL, not decoded. */
   readonly path: string;
+  /** The query of the URL, decoded. */
   readonly query: URLSearchParams;
+  /** All headers, the credentials among them. */
   readonly headers: Headers;
+  /** The raw body. */
   readonly body: Uint8Array<ArrayBuffer>;
 }
 

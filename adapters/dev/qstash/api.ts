@@ -16,6 +16,7 @@ import { topicRoutes } from "./routes/topics.ts";
 export interface Fault {
   /** The status to answer with, or `lost` to drop the reply: `fetch` rejects, the server cuts the connection. */
   readonly status: number | "lost";
+  /** Headers of the answer, such as `Retry-After`. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Whether the request takes effect before the fault hides it. */
   readonly applied: boolean;
@@ -60,14 +61,19 @@ export function createApi({ engine, token, faults }: ApiOptions): (request: Requ
       const call = await authenticate(request, token);
       const fault = faults(request, call);
       if (fault === undefined) return await route(call);
-      if (fault.applied) await route(call);
+      if (fault.applied) await route(call).catch(toErrorResponse);
       if (fault.status === "lost") throw new ReplyLostError();
       return Response.json({ error: "injected fault" }, { status: fault.status, headers: fault.headers ?? {} });
     } catch (error) {
-      if (error instanceof ApiError) return json({ error: error.message }, error.status);
-      throw error;
+      if (error instanceof ReplyLostError) throw error;
+      return toErrorResponse(error);
     }
   };
+}
+
+function toErrorResponse(error: unknown): Response {
+  if (error instanceof ApiError) return json({ error: error.message }, error.status);
+  return json({ error: `internal error: ${error instanceof Error ? error.message : String(error)}` }, 500);
 }
 
 async function authenticate(request: Request, token: string): Promise<ApiCall> {

@@ -21,6 +21,8 @@ export interface AttemptOptions {
   readonly stopping: AbortSignal;
 }
 
+/** The region that deliveries name; the service has two. */
+const REGION = "EU-CENTRAL-1";
 const encoder = new TextEncoder();
 
 /**
@@ -67,7 +69,7 @@ async function requestHeaders(
   headers.set("Upstash-Message-Id", message.messageId);
   headers.set("Upstash-Retried", `${retried}`);
   headers.set("Upstash-Caller-Ip", message.callerIP);
-  headers.set("Upstash-Region", "EU-CENTRAL-1");
+  headers.set("Upstash-Region", REGION);
   if (message.topicName !== undefined) headers.set("Upstash-Topic-Name", message.topicName);
   if (message.scheduleId !== undefined) headers.set("Upstash-Schedule-Id", message.scheduleId);
   headers.set("Upstash-Signature", await sign({ key: signingKey(), url: message.url, body, now: now() }));

@@ -9,8 +9,9 @@ const INVALID_SCHEME = "invalid destination url: endpoint has invalid scheme, ad
  * Loopback hosts only: what the default of `allowDestinations` lets through. The deliveries are made from the
  * developer's own machine, so anything else could reach into their network.
  */
-export const loopbackOnly: AllowDestination = ({ hostname }) =>
-  hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+export function loopbackOnly({ hostname }: URL): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+}
 
 /** Whether a destination is written as a URL; otherwise it may be the name of a URL group. */
 export function isUrl(destination: string): boolean {

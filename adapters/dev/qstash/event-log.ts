@@ -24,12 +24,19 @@ export interface DeliveryResponse {
 
 /** What the `onEvent` hook sees: one entry of the log, at the moment at which it is written. */
 export interface QStashEvent {
+  /** Milliseconds since the epoch. */
   readonly time: number;
+  /** The state that the message enters. */
   readonly state: MessageState;
+  /** The message that it happens to. */
   readonly messageId: string;
+  /** The destination of the message. */
   readonly url: string;
+  /** The labels of the message. */
   readonly labels: readonly string[];
+  /** The queue that the message goes through. */
   readonly queueName?: string | undefined;
+  /** The schedule that made the message. */
   readonly scheduleId?: string | undefined;
   /** Only of an ERROR. */
   readonly error?: string | undefined;

@@ -86,7 +86,8 @@ function readDate(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name);
   if (text === null) return undefined;
   const time = Number(text);
-  if (text === "" || !Number.isFinite(time)) throw new ApiError(400, `invalid ${name}: expected milliseconds, found "${text}"`);
+  if (text === "" || !Number.isFinite(time))
+    throw new ApiError(400, `invalid ${name}: expected milliseconds, found "${text}"`);
   return time;
 }
 

@@ -76,8 +76,7 @@ export function createFlowControl({ time, release }: FlowControlOptions): FlowCo
     return flow;
   };
 
-  const periodEnd = (flow: FlowKey): number =>
-    flow.periodStart + (time.dueAfter(flow.periodSeconds * 1000) - time.now());
+  const periodEnd = (flow: FlowKey): number => flow.periodStart + time.scale(flow.periodSeconds * 1000);
 
   const startPeriod = (flow: FlowKey): void => {
     flow.rateCount = 0;
@@ -93,7 +92,12 @@ export function createFlowControl({ time, release }: FlowControlOptions): FlowCo
   };
 
   const releaseHeld = (flow: FlowKey): void => {
-    const released = [...flow.held].slice(0, Math.max(0, Math.min(capacity(flow), flow.held.size)));
+    const room = capacity(flow);
+    const released: Job[] = [];
+    for (const job of flow.held) {
+      if (released.length >= room) break;
+      released.push(job);
+    }
     for (const job of released) flow.held.delete(job);
     for (const job of released) release(job);
     if (flow.held.size > 0) wakeAtPeriodEnd(flow);

@@ -1,3 +1,17 @@
+/**
+ * An embedded QStash, built from the service's documentation, its API description and the requests of its SDK.
+ *
+ * A message travels through these files: `api.ts` and `routes/` take the request, `publish-headers.ts` reads what it
+ * asks for, `publisher.ts` accepts it, `dispatcher.ts` decides when it goes out (with `queues.ts` and
+ * `flow-control.ts`), `attempt.ts` signs and sends it, `delivery.ts` does what follows: retry, `dead-letters.ts`,
+ * `callbacks.ts`. `event-log.ts` sees all of it.
+ *
+ * Not emulated: workflows, the LLM and e-mail destinations, read-only tokens, several regions, quotas other than
+ * retries, delay and message size, retention times, billing, and anything beyond the life of the process. Where the
+ * service is slow on purpose (a schedule loads within a minute, a queue resumes within one), this is immediate.
+ *
+ * @module
+ */
 export type { ApiCall } from "./api-call.ts";
 export { ReplyLostError } from "./api-error.ts";
 export type { Fault, Faults } from "./api.ts";

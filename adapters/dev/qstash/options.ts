@@ -4,19 +4,29 @@ import type { AllowDestination } from "./destination.ts";
 import type { QStashEvent } from "./event-log.ts";
 import type { SetTimer } from "./time.ts";
 
+/** Deliveries in flight at a time: the free plan's limit. */
 export const DEFAULT_MAX_CONCURRENCY = 10;
+/** The most retries that a message may ask for. */
 export const DEFAULT_RETRIES_LIMIT = 5;
+/** The largest message, 1 MB: the free plan's limit. */
 export const DEFAULT_MAX_MESSAGE_BYTES: number = 1024 * 1024;
+/** How long a deduplication id is remembered: 10 minutes. */
 export const DEFAULT_DEDUPLICATION_WINDOW_MILLIS: number = 10 * 60_000;
+/** Log entries that are kept. */
 export const DEFAULT_MAX_EVENTS = 100_000;
 
 /** The public credentials that the QStash SDK uses in its development mode; they protect nothing. */
-export const DEV_CREDENTIALS = {
+export const DEV_CREDENTIALS: {
+  readonly token: string;
+  readonly currentSigningKey: string;
+  readonly nextSigningKey: string;
+} = {
   token: "eyJVc2VySUQiOiJkZWZhdWx0VXNlciIsIlBhc3N3b3JkIjoiZGVmYXVsdFBhc3N3b3JkIn0=",
   currentSigningKey: "sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r",
   nextSigningKey: "sig_5ZB6DVzB1wjE8S6rZ7eenA8Pdnhs",
-} as const;
+};
 
+/** What can be changed about an embedded QStash; all of it is optional. */
 export interface QStashOptions {
   /**
    * The token that requests must carry.

@@ -106,7 +106,8 @@ function readExpression(expression: string | undefined): string | undefined {
 function readFlowControl(key: string | undefined, text: string | undefined): MessageConfig["flowControl"] {
   if (key === undefined && text === undefined) return undefined;
   if (key === undefined) throw new ApiError(400, "Upstash-Flow-Control-Value needs Upstash-Flow-Control-Key beside it");
-  if (text === undefined) throw new ApiError(400, "Upstash-Flow-Control-Key needs Upstash-Flow-Control-Value beside it");
+  if (text === undefined)
+    throw new ApiError(400, "Upstash-Flow-Control-Key needs Upstash-Flow-Control-Value beside it");
   const given = new Map(text.split(",").map((pair) => splitPair(pair)));
   const parallelism = readCount(given.get("parallelism"), "flow control parallelism");
   const rate = readCount(given.get("rate"), "flow control rate");
@@ -114,7 +115,8 @@ function readFlowControl(key: string | undefined, text: string | undefined): Mes
   if ((parallelism ?? rate) === undefined) {
     throw new ApiError(400, `invalid Upstash-Flow-Control-Value: expected parallelism or rate, found "${text}"`);
   }
-  const periodSeconds = period === undefined ? 1 : readDuration(/^\d+$/.test(period) ? `${period}s` : period, "period") / 1000;
+  const periodSeconds =
+    period === undefined ? 1 : readDuration(/^\d+$/.test(period) ? `${period}s` : period, "period") / 1000;
   if (periodSeconds <= 0 || periodSeconds > MAX_PERIOD_SECONDS) {
     throw new ApiError(400, "invalid flow control period: expected more than nothing and at most a week");
   }

@@ -2,7 +2,9 @@ import { randomId } from "./ids.ts";
 
 /** The pair of keys that receivers accept: QStash signs with `current`; `next` becomes current when they are rotated. */
 export interface SigningKeys {
+  /** Signs now. */
   readonly current: string;
+  /** Signs after the next rotation. */
   readonly next: string;
 }
 

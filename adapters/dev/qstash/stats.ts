@@ -12,6 +12,7 @@ export interface Stats {
   retried: number;
   /** Messages given up and put into the dead-letter queue. */
   failed: number;
+  /** Messages cancelled before they were delivered. */
   cancelled: number;
   /** Messages delivered once more, on purpose. */
   duplicated: number;

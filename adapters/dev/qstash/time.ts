@@ -5,7 +5,7 @@ export type SetTimer = (run: () => void, millis: number) => () => void;
 const LONGEST_TIMEOUT_MILLIS = 2 ** 31 - 1;
 
 /** The platform's own timer, also for waits that are longer than `setTimeout` can count. */
-export const systemTimer: SetTimer = (run, millis) => {
+export function systemTimer(run: () => void, millis: number): () => void {
   let timeout: ReturnType<typeof setTimeout>;
   const arm = (left: number): void => {
     const step = Math.min(left, LONGEST_TIMEOUT_MILLIS);
@@ -13,13 +13,15 @@ export const systemTimer: SetTimer = (run, millis) => {
   };
   arm(Math.max(0, millis));
   return () => clearTimeout(timeout);
-};
+}
 
 /** The clock and the waiting room of the engine: all its timers end when it stops. */
 export interface Time {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** When something ends that waits `millis` from now, with `timeFactor` applied. */
+  /** How long a wait of `millis` takes on the clock: `timeFactor` applied. */
+  scale(millis: number): number;
+  /** When a wait of `millis` that starts now is over. */
   dueAfter(millis: number): number;
   /** Runs `run` at a time that `dueAfter` gave. */
   at(due: number, run: () => void): () => void;
@@ -36,9 +38,11 @@ export interface TimeOptions {
 export function createTime({ now, setTimer, timeFactor }: TimeOptions): Time {
   const timers = new Set<() => void>();
   let stopped = false;
+  const scale = (millis: number): number => Math.max(0, millis) * timeFactor;
   return {
     now,
-    dueAfter: (millis) => now() + Math.max(0, millis) * timeFactor,
+    scale,
+    dueAfter: (millis) => now() + scale(millis),
     at(due, run) {
       if (stopped) return () => {};
       const cancelTimer = setTimer(

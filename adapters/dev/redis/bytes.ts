@@ -1,3 +1,5 @@
+import { Buffer } from "node:buffer";
+
 /**
  * Byte strings: JavaScript strings in which every character is one byte (0 to 255).
  *
@@ -11,8 +13,8 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const ASCII = /^[\0-\x7f]*$/;
 const ONE_BYTE_EACH = /^[\0-\xff]*$/;
 
-/** More arguments than this in one `String.fromCharCode` call could exhaust the stack. */
-const CHARACTERS_PER_CALL = 8192;
+/** Above this length, a call into native code beats a loop. */
+const NATIVE_FROM = 32;
 
 /** Returns whether `text` can be a byte string: no character above 255. */
 export function isByteString(text: string): boolean {
@@ -30,11 +32,11 @@ export function toText(bytes: string): string {
 }
 
 export function fromBytes(bytes: Uint8Array): string {
-  if (bytes.length <= CHARACTERS_PER_CALL) return String.fromCharCode(...bytes);
-  let text = "";
-  for (let start = 0; start < bytes.length; start += CHARACTERS_PER_CALL) {
-    text += String.fromCharCode(...bytes.subarray(start, start + CHARACTERS_PER_CALL));
+  if (bytes.length > NATIVE_FROM) {
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
   }
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
 }
 

@@ -23,11 +23,12 @@ export function parseInteger(text: string): number {
   return text.length < 16 && INTEGER.test(text) ? Number(text) : Number(parseInteger64(text));
 }
 
-/** Reads a count that must not be negative. */
+/** Reads a count; throws "must be positive" for what is negative or no integer. */
 export function parseCount(text: string): number {
-  const count = parseInteger(text);
-  if (count < 0) throw new CommandError("ERR value is out of range, must be positive");
-  return count;
+  if (!INTEGER.test(text) || text.startsWith("-")) {
+    throw new CommandError("ERR value is out of range, must be positive");
+  }
+  return Number(text);
 }
 
 /** Reads a float as `strtod` does, without spaces around it; `undefined` for anything else, NaN and overflow. */

@@ -160,3 +160,12 @@ export async function startQStash(options: QStashOptions = {}): Promise<Harness>
 export function failing(times: number, reply: Reply = { status: 500 }): (request: Received, index: number) => Reply {
   return (_request, index) => (index < times ? reply : {});
 }
+
+/** A promise that is settled from outside. */
+export function deferred<Value>(): { readonly promise: Promise<Value>; readonly resolve: (value: Value) => void } {
+  let resolve: (value: Value) => void = () => {};
+  const promise = new Promise<Value>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}

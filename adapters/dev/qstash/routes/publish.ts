@@ -94,8 +94,18 @@ function readItem(item: unknown): PublishRequest {
   }
   const { destination, headers: given, body = "", queue } = item;
   if (typeof body !== "string") throw new ApiError(400, "invalid batch item: expected a string as body");
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(isRecord(given) ? given : {})) headers.set(name, String(value));
-  const request = { destination, headers, body: encoder.encode(body) };
+  const request = { destination, headers: readHeaders(given), body: encoder.encode(body) };
   return typeof queue === "string" && queue !== "" ? { ...request, origin: { queueName: queue } } : request;
+}
+
+function readHeaders(given: unknown): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(isRecord(given) ? given : {})) {
+    try {
+      headers.set(name, String(value));
+    } catch {
+      throw new ApiError(400, `invalid batch item: "${name}" is no valid header`);
+    }
+  }
+  return headers;
 }

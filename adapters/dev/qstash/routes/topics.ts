@@ -68,7 +68,15 @@ function readDefaultHeaders(call: ApiCall): Headers {
   const defaults = new Headers();
   for (const [name, value] of Object.entries(isRecord(headers) ? headers : {})) {
     const values: unknown[] = Array.isArray(value) ? value : [value];
-    for (const one of values) defaults.append(name, String(one));
+    for (const one of values) appendHeader(defaults, name, String(one));
   }
   return defaults;
+}
+
+function appendHeader(headers: Headers, name: string, value: string): void {
+  try {
+    headers.append(name, value);
+  } catch {
+    throw new ApiError(400, `invalid body: "${name}" is no valid header`);
+  }
 }

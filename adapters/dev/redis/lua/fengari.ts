@@ -12,7 +12,6 @@ export type LuaFunction = (thread: LuaThread) => number;
 export interface LuaDebug {
   readonly source: Uint8Array;
   readonly currentline: number;
-  readonly what: Uint8Array;
 }
 
 /** The part of fengari's C-like API that is used here. Strings are bytes; indexes count from 1, or from the top at -1. */
@@ -44,6 +43,7 @@ export interface LuaApi {
   luaL_checkany(thread: LuaThread, index: number): void;
   luaL_checknumber(thread: LuaThread, index: number): number;
   luaL_checkstring(thread: LuaThread, index: number): Uint8Array;
+  luaL_optnumber(thread: LuaThread, index: number, fallback: number): number;
   luaL_checktype(thread: LuaThread, index: number, type: number): void;
   lua_atnativeerror(thread: LuaThread, handler: LuaFunction): void;
   lua_getstack(thread: LuaThread, level: number, debug: LuaDebug): 0 | 1;
@@ -56,7 +56,6 @@ export interface LuaApi {
   lua_concat(thread: LuaThread, count: number): void;
   lua_insert(thread: LuaThread, index: number): void;
   lua_pop(thread: LuaThread, count: number): void;
-  lua_remove(thread: LuaThread, index: number): void;
   lua_replace(thread: LuaThread, index: number): void;
   lua_pushvalue(thread: LuaThread, index: number): void;
 
@@ -70,9 +69,9 @@ export interface LuaApi {
 
   lua_type(thread: LuaThread, index: number): number;
   lua_typename(thread: LuaThread, type: number): Uint8Array;
-  luaL_callmeta(thread: LuaThread, index: number, name: Uint8Array): boolean;
-  lua_rawequal(thread: LuaThread, left: number, right: number): boolean;
+  luaL_tolstring(thread: LuaThread, index: number): Uint8Array;
   lua_toboolean(thread: LuaThread, index: number): boolean;
+  lua_tocfunction(thread: LuaThread, index: number): LuaFunction;
   lua_tonumber(thread: LuaThread, index: number): number;
   lua_tostring(thread: LuaThread, index: number): Uint8Array;
   lua_touserdata(thread: LuaThread, index: number): unknown;
@@ -80,11 +79,9 @@ export interface LuaApi {
 
   lua_newtable(thread: LuaThread): void;
   lua_getfield(thread: LuaThread, index: number, name: Uint8Array): number;
-  lua_getglobal(thread: LuaThread, name: Uint8Array): number;
   lua_next(thread: LuaThread, index: number): number;
   lua_rawget(thread: LuaThread, index: number): number;
   lua_rawgeti(thread: LuaThread, index: number, key: number): number;
-  lua_rawlen(thread: LuaThread, index: number): number;
   lua_rawset(thread: LuaThread, index: number): void;
   lua_rawseti(thread: LuaThread, index: number, key: number): void;
   lua_setfield(thread: LuaThread, index: number, name: Uint8Array): void;

@@ -1,0 +1,22 @@
+export type { RedisBackend } from "./backend.ts";
+export type { RedisBilling } from "./billing.ts";
+export { fromText, toText } from "./bytes.ts";
+export { createRedisEngine, type RedisEngine, type RedisEngineOptions } from "./engine.ts";
+export type { RedisSnapshot } from "./keyspace.ts";
+export { LuaMissingError } from "./lua/fengari.ts";
+export {
+  isRedisArray,
+  isRedisError,
+  isRedisStatus,
+  OK,
+  type RedisError,
+  type RedisReply,
+  type RedisStatus,
+} from "./reply.ts";
+export { createRedisRest, type RedisRestHandler, type RedisRestOptions } from "./rest/index.ts";
+export {
+  connectRedisServer,
+  RedisClientMissingError,
+  type RedisServerBackend,
+  type RedisServerOptions,
+} from "./server/index.ts";

@@ -1,0 +1,26 @@
+import { build } from "esbuild";
+
+/** A Worker in one file, and what it imports that is not in there. */
+export interface WorkerBundle {
+  readonly code: string;
+  readonly externals: readonly string[];
+}
+
+/** Bundles a Worker's entry as a deployment would: for a runtime that has no Node modules. */
+export async function bundleWorker(entry: URL): Promise<WorkerBundle> {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [entry.pathname],
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    target: "es2022",
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    conditions: ["aftercommit-source", "workerd", "worker", "browser"],
+    external: ["node:*"],
+    logLevel: "silent",
+  });
+  const imports = Object.values(metafile.outputs).flatMap((output) => output.imports);
+  return { code: outputFiles[0]!.text, externals: imports.map(({ path }) => path) };
+}
