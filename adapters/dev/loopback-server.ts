@@ -86,7 +86,7 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | un
     method,
     headers: list,
     signal,
-    ...(hasBody ? { body: Readable.toWeb(incoming), duplex: "half" as const } : {}),
+    ...(hasBody ? { body: Readable.toWeb(incoming) as ReadableStream<Uint8Array>, duplex: "half" as const } : {}),
   });
 }
 

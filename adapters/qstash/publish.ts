@@ -8,7 +8,7 @@ import type { Publication } from "./publication.ts";
 import { mayBeOneItem, resultOf, statusOf } from "./refusal.ts";
 
 /** The largest batch, in bytes; QStash takes 100 MB in one call. */
-export const MAX_BATCH_BYTES = 90_000_000;
+const MAX_BATCH_BYTES = 90_000_000;
 /** Calls at a time. */
 const MAX_CALLS = 8;
 /** Into how many parts a batch is divided that was refused as a whole. */

@@ -34,7 +34,7 @@ export function resultOf(error: unknown, now: number): DispatchResult {
 }
 
 /** What QStash said, without the JSON around it, on one line. */
-export function describe(error: unknown): string {
+function describe(error: unknown): string {
   if (!(error instanceof Error)) return "unknown";
   const body = parseFields(error.message);
   const said = (body === undefined ? undefined : textField(body, "error")) ?? error.message;

@@ -51,25 +51,21 @@ export function qstash(options: QStashOptions): Transport {
     async wake(call) {
       const publication = wakeUpOf(call, label);
       const problem = destinationProblem(publication.destination);
-      const result =
-        problem === undefined
-          ? resultOfAnswer(await publishAlone(client, publication))
-          : { status: "refused", reason: problem };
-      if (result.status === "accepted") return;
-      throw new UnavailableError(
-        "ERR_TRANSPORT_UNAVAILABLE",
-        "Expected QStash to take a wake-up call, found that it did not.",
-        {
-          hint: "Look at the configured publicUrl and at QStash's status.",
-          cause: result,
-        },
-      );
+      if (problem !== undefined) throw notTaken(`the destination: ${problem}`);
+      const result = resultOfAnswer(await publishAlone(client, publication));
+      if (result.status !== "accepted") throw notTaken(result.reason);
     },
 
     reports: qstashReports(client, label),
     ...(mentionsKeys(options) ? { receiver: qstashReceiver(options) } : {}),
     problems: () => [...clientProblems(client), ...labelProblems(label)],
   };
+}
+
+function notTaken(reason: string): UnavailableError {
+  return new UnavailableError("ERR_TRANSPORT_UNAVAILABLE", `Expected QStash to take a wake-up call (${reason}).`, {
+    hint: "Look at the configured publicUrl and at QStash's status.",
+  });
 }
 
 function clientProblems(client: unknown): ConfigurationProblem[] {

@@ -22,8 +22,8 @@ const SIGNATURE_HEADER = "upstash-signature";
  * Verifies that QStash sent this request, with this body, to this URL, just now.
  *
  * Stricter than the vendor's own receiver: one algorithm, every claim required, canonical encodings, raw bytes. Whatever
- * passes here passes there. The body is hashed before the signature is known to be wrong, so that the time to a refusal
- * tells nothing of its reason.
+ * passes here passes there. The body is hashed whatever the signature is, so that a wrong signature takes as long to
+ * refuse as a wrong body.
  *
  * Source: QStash documentation, "Verify signatures"; RFC 7515, RFC 7519.
  */

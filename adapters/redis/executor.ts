@@ -19,7 +19,7 @@ export function isAbsent(reply: unknown): reply is null | undefined {
 
 /** A reply as text, or `undefined` where there is none. */
 export function optionalText(reply: unknown): string | undefined {
-  return isAbsent(reply) ? undefined : String(reply as string | number);
+  return isAbsent(reply) ? undefined : texts([reply])[0];
 }
 
 /** A reply that should be an array, as one of texts; clients that parse JSON may have turned digits into numbers. */

@@ -67,7 +67,7 @@ export function redisTransactionLog(redis: RedisExecutor, keyspace: Keyspace): T
       const batches: ClaimedBatch[] = [];
       let left = options.limit;
       // Begins at another shard each time, so that a busy one does not keep the others from being swept.
-      const first = Math.floor(options.now) % shards.length;
+      const first = Math.abs(Math.floor(options.now)) % shards.length;
       for (let i = 0; i < shards.length && left > 0; i++) {
         const batch = await claimShard(redis, shards[(first + i) % shards.length]!, { ...options, limit: left });
         left -= batch.claims.length + batch.undecodable.length;

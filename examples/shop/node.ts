@@ -21,7 +21,9 @@ const { app, ac } = createShop({
   infrastructure: {
     publicUrl: env.PUBLIC_URL ?? `http://127.0.0.1:${port}`,
     dev: env.NODE_ENV !== "production",
-    log: upstashRedis(new Redis({ url: env.UPSTASH_REDIS_REST_URL, token: env.UPSTASH_REDIS_REST_TOKEN }), { namespace: "shop" }),
+    log: upstashRedis(new Redis({ url: env.UPSTASH_REDIS_REST_URL, token: env.UPSTASH_REDIS_REST_TOKEN }), {
+      namespace: "shop",
+    }),
     transport: qstash({
       client: new Client({ baseUrl: env.QSTASH_URL ?? "https://qstash.upstash.io", token: env.QSTASH_TOKEN ?? "" }),
       currentSigningKey: env.QSTASH_CURRENT_SIGNING_KEY,
@@ -45,7 +47,14 @@ const { app, ac } = createShop({
 });
 
 const server = serve({ fetch: app.fetch, port, hostname: "127.0.0.1" });
-const sweeping = setInterval(() => void ac.operator().sweep().catch(() => undefined), demo ? 300 : 30_000);
+const sweeping = setInterval(
+  () =>
+    void ac
+      .operator()
+      .sweep()
+      .catch(() => undefined),
+  demo ? 300 : 30_000,
+);
 
 process.once("SIGTERM", () => {
   clearInterval(sweeping);

@@ -55,7 +55,7 @@ export function memoryDeadLetters(state: MemoryState, clock: Clock): DeadLetters
 
     async release(transactionId) {
       let released = 0;
-      for (const [id, record] of [...state.held]) {
+      for (const [id, record] of state.held) {
         if (record.transactionId !== transactionId) continue;
         state.held.delete(id);
         putDue(record);

@@ -27,8 +27,8 @@ export interface Aftercommit<Env = unknown> {
    *
    * @throws {ConfigurationError} where the service cannot consume, or the name is taken.
    */
-  consumer<Data>(
-    topic: Topic<never, Data> | Topic<unknown, Data>,
+  consumer<Input, Data>(
+    topic: Topic<Input, Data>,
     handler: ConsumerHandler<Data>,
     options?: ConsumerOptions,
   ): HonoHandler;

@@ -8,6 +8,11 @@ export interface Background {
    * awaited in `drain`. Nothing depends on its end: what it leaves undone, a sweep does.
    */
   run(c: Context, core: Core, work: () => Promise<unknown>): void;
+  /**
+   * Keeps a request going although its client goes away: Workers would cut it off, at any await, and leave its
+   * transaction undecided. Resolves and rejects as the request does.
+   */
+  keep<T>(c: Context, request: Promise<T>): Promise<T>;
   /** Resolves when all work that has been started has ended. */
   drain(): Promise<void>;
 }
@@ -21,6 +26,10 @@ export function background(): Background {
       const tracked: Promise<unknown> = ended.finally(() => running.delete(tracked));
       running.add(tracked);
       waitUntil(c)?.(tracked);
+    },
+    keep(c, request) {
+      waitUntil(c)?.(request.catch(() => undefined));
+      return request;
     },
     async drain() {
       while (running.size > 0) await Promise.all(running);

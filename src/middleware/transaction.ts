@@ -51,18 +51,21 @@ export function transactionMiddleware(
     }
     c.set("tx", open.tx);
 
-    let thrown: { readonly error: unknown } | undefined;
-    try {
-      await next();
-    } catch (error) {
-      thrown = { error };
-    }
-    const failed = thrown !== undefined || c.error !== undefined;
-    const success = !failed && (options.commitWhen?.(c) ?? c.res.status < 400);
-    const ending = await endTransaction(core, await open.close(), success);
-    if (ending.undecided && thrown === undefined) c.header(UNDECIDED_HEADER, id);
-    if (ending.afterwards !== undefined) after.run(c, core, ending.afterwards);
-    if (thrown !== undefined) throw thrown.error;
+    const decided = async (): Promise<void> => {
+      let thrown: { readonly error: unknown } | undefined;
+      try {
+        await next();
+      } catch (error) {
+        thrown = { error };
+      }
+      const failed = thrown !== undefined || c.error !== undefined;
+      const success = !failed && (options.commitWhen?.(c) ?? c.res.status < 400);
+      const ending = await endTransaction(core, await open.close(), success);
+      if (ending.undecided && thrown === undefined) c.header(UNDECIDED_HEADER, id);
+      if (ending.afterwards !== undefined) after.run(c, core, ending.afterwards);
+      if (thrown !== undefined) throw thrown.error;
+    };
+    await after.keep(c, decided());
   };
 }
 

@@ -32,7 +32,7 @@ export interface Operator {
   /**
    * Decides a held transaction, and carries the decision out.
    *
-   * @throws {OperationError} where it is decided already, the other way.
+   * @throws {OperationError} where nothing of it waits, or where it is decided already, the other way.
    */
   decide(transactionId: string, verdict: Verdict): Promise<Decision>;
 }
@@ -64,6 +64,13 @@ export function operatorOf({ core }: Service): Operator {
     discard: (key) => discard(core, key),
 
     async decide(transactionId, verdict) {
+      const found = await askLog(core, "the log to show a transaction", () => store.reader.transaction(transactionId));
+      if (found.decision === undefined && found.held.length === 0 && found.unsettled.length === 0) {
+        throw new OperationError("ERR_NOT_FOUND", `Expected a transaction that waits, found nothing of "${transactionId}".`, {
+          hint: "List what is held, and copy the id from there.",
+          transactionId,
+        });
+      }
       const decision = await askLog(core, "the log to decide", () =>
         store.transactions.decide(transactionId, verdict, core.clock.now()),
       );

@@ -3,7 +3,10 @@ import type { Decision } from "../model/states.ts";
 import type { DeadLetter } from "./dead-letters.ts";
 import type { Mark } from "./transaction-log.ts";
 
-/** Reads for people: dashboards, command lines, tests. Never used to decide anything. */
+/**
+ * Reads for people: dashboards, command lines, tests. Never used to decide anything. The order of a list holds within
+ * each part of a store that has several.
+ */
 export interface LogReader {
   /** All that is kept of a transaction: its decision, and its deliveries that are not settled. */
   transaction(transactionId: string): Promise<TransactionView>;

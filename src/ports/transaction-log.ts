@@ -10,7 +10,7 @@ import type { Decision, Verdict } from "../model/states.ts";
  */
 export interface TransactionLog {
   /**
-   * Keeps the records as half messages, all or none. Each is due `deadlineMillis` from now.
+   * Keeps the records of one transaction as half messages, all or none. Each is due `deadlineMillis` from now.
    * A record that is there already, or has been settled meanwhile by a caller that is ahead, changes nothing that matters:
    * its decision stands.
    */
@@ -49,7 +49,7 @@ export type DeliveryChange = {
       readonly mark: Mark;
       /** How often the current step was tried, 0 to {@link MAX_ATTEMPTS}. */
       readonly attempts: number;
-      /** When it is due again, in milliseconds from now on the store's clock. */
+      /** When it is due again, in milliseconds from now on the store's clock; at least 1. */
       readonly afterMillis: number;
     }
 );

@@ -4,7 +4,7 @@ import type { RedisReply } from "./reply.ts";
 /**
  * What executes commands for the REST endpoint: the embedded engine, or a real server.
  *
- * Words and replies are byte strings (see {@link "./bytes.ts"}). An error of Redis' is a reply; only a lost connection
+ * Words and replies are byte strings (see `bytes.ts`). An error of Redis' is a reply; only a lost connection
  * rejects.
  */
 export interface RedisBackend {

@@ -45,8 +45,7 @@ function matchClass(pattern: string, start: number, character: string): number |
       found ||= pattern[at + 1] === character;
       at += 2;
     } else if (pattern[at + 1] === "-" && at + 2 < pattern.length) {
-      const [low = "", high = ""] = [pattern[at], pattern[at + 2]].sort();
-      found ||= character >= low && character <= high;
+      found ||= isBetween(character, pattern[at] ?? "", pattern[at + 2] ?? "");
       at += 3;
     } else {
       found ||= pattern[at] === character;
@@ -54,4 +53,9 @@ function matchClass(pattern: string, start: number, character: string): number |
     }
   }
   return found === negated ? undefined : Math.min(at + 1, pattern.length);
+}
+
+/** A range may be given in either direction. */
+function isBetween(character: string, start: string, end: string): boolean {
+  return start <= end ? character >= start && character <= end : character >= end && character <= start;
 }

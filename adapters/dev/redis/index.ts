@@ -13,10 +13,10 @@ export {
   type RedisReply,
   type RedisStatus,
 } from "./reply.ts";
-export { createRedisRest, type RedisRestHandler, type RedisRestOptions } from "./rest/index.ts";
+export { createRedisRest, type RedisRestHandler, type RedisRestOptions } from "./rest/endpoint.ts";
 export {
   connectRedisServer,
   RedisClientMissingError,
   type RedisServerBackend,
   type RedisServerOptions,
-} from "./server/index.ts";
+} from "./server/connect.ts";

@@ -61,7 +61,8 @@ export function createKeyspace(clockMillis: () => number): Keyspace {
     volatile.delete(key);
     return entries.delete(key);
   };
-  const hasExpired = (entry: Entry): boolean => entry.expiresAtMillis !== undefined && nowMillis > entry.expiresAtMillis;
+  const hasExpired = (entry: Entry): boolean =>
+    entry.expiresAtMillis !== undefined && nowMillis > entry.expiresAtMillis;
   const find = (key: string): Entry | undefined => {
     const entry = entries.get(key);
     if (entry === undefined || !hasExpired(entry)) return entry;

@@ -39,8 +39,7 @@ export function formatGeneral(value: number, precision: number, keepZeros = fals
   if (special !== undefined) return special;
   const significant = precision === 0 ? 1 : precision;
   const { mantissa, exponent } = scientific(Math.abs(value), significant - 1);
-  const trim = (digits: string): string =>
-    keepZeros || !digits.includes(".") ? digits : digits.replace(/\.?0+$/, "");
+  const trim = (digits: string): string => (keepZeros || !digits.includes(".") ? digits : digits.replace(/\.?0+$/, ""));
   return exponent < -4 || exponent >= significant
     ? `${sign(value)}${trim(mantissa)}e${formatExponent(exponent)}`
     : trim(formatFixed(value, significant - 1 - exponent));

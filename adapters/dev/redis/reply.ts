@@ -1,7 +1,7 @@
 /**
  * What a command answers, as RESP2 knows it.
  *
- * A `string` is a bulk string (a byte string, see {@link "./bytes.ts"}), a `number` an integer, `null` the nil
+ * A `string` is a bulk string (a byte string, see `bytes.ts`), a `number` an integer, `null` the nil
  * reply. Statuses and errors are objects, because a value may well be the text "OK". Integers beyond 2^53 lose their
  * last digits here, never in the store.
  */

@@ -29,7 +29,10 @@ export interface SortedSet {
 const CHUNK_LIMIT = 256;
 
 export function createSortedSet(entries: readonly ScoredMember[] = []): SortedSet {
-  return sortedSetOf(new Map(entries.map((entry) => [entry.member, entry.score])), toChunks([...entries].sort(compare)));
+  return sortedSetOf(
+    new Map(entries.map((entry) => [entry.member, entry.score])),
+    toChunks([...entries].sort(compare)),
+  );
 }
 
 /** Owns both arguments: `chunks` hold the entries of `scores` in order. */
@@ -97,7 +100,11 @@ function sortedSetOf(scores: Map<string, number>, chunks: ScoredMember[][]): Sor
       }
       return found;
     },
-    clone: () => sortedSetOf(new Map(scores), chunks.map((chunk) => [...chunk])),
+    clone: () =>
+      sortedSetOf(
+        new Map(scores),
+        chunks.map((chunk) => [...chunk]),
+      ),
   };
 }
 

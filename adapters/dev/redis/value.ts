@@ -15,31 +15,16 @@ export type ValueOf<Type extends ValueType> = Extract<RedisValue, { readonly typ
 
 /** Copies a value so that changing one copy leaves the other alone. */
 export function cloneValue(value: RedisValue): RedisValue {
-  switch (value.type) {
-    case "string":
-      return value;
-    case "hash":
-      return { type: "hash", fields: new Map(value.fields) };
-    case "set":
-      return { type: "set", members: new Set(value.members) };
-    case "list":
-      return { type: "list", items: [...value.items] };
-    case "zset":
-      return { type: "zset", members: value.members.clone() };
-  }
+  if (value.type === "string") return value;
+  if (value.type === "hash") return { type: "hash", fields: new Map(value.fields) };
+  if (value.type === "set") return { type: "set", members: new Set(value.members) };
+  if (value.type === "list") return { type: "list", items: [...value.items] };
+  return { type: value.type, members: value.members.clone() };
 }
 
 /** Redis keeps no empty collections: a key whose last element goes is deleted. */
 export function isEmptyValue(value: RedisValue): boolean {
-  switch (value.type) {
-    case "string":
-      return false;
-    case "hash":
-      return value.fields.size === 0;
-    case "set":
-    case "zset":
-      return value.members.size === 0;
-    case "list":
-      return value.items.length === 0;
-  }
+  if (value.type === "string") return false;
+  if (value.type === "list") return value.items.length === 0;
+  return (value.type === "hash" ? value.fields : value.members).size === 0;
 }

@@ -6,7 +6,12 @@ import { addIntegers } from "./strings.ts";
 
 /** Hashes: fields with values under one key. */
 export const hashCommands: CommandTable = {
-  HSET: { arity: -4, write: true, keys: firstKey, run: (db, [key, ...pairs]: Args1) => setFields(db, "hset", key, pairs) },
+  HSET: {
+    arity: -4,
+    write: true,
+    keys: firstKey,
+    run: (db, [key, ...pairs]: Args1) => setFields(db, "hset", key, pairs),
+  },
   HMSET: {
     arity: -4,
     write: true,

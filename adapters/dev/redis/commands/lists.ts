@@ -49,14 +49,12 @@ export const listCommands: CommandTable = {
       const count = parseInteger(countText);
       const items = db.read(key, "list")?.items ?? [];
       const limit = count === 0 ? Infinity : Math.abs(count);
-      let removed = 0;
-      const find = (): number => (count < 0 ? items.lastIndexOf(value) : items.indexOf(value));
-      for (let at = find(); at >= 0 && removed < limit; at = find()) {
-        items.splice(at, 1);
-        removed++;
-      }
+      const matches = items.flatMap((item, index) => (item === value ? [index] : []));
+      const removed = new Set(count < 0 ? matches.reverse().slice(0, limit) : matches.slice(0, limit));
+      const kept = items.filter((_, index) => !removed.has(index));
+      items.splice(0, items.length, ...kept);
       db.dropIfEmpty(key);
-      return removed;
+      return removed.size;
     },
   },
 };

@@ -1,4 +1,13 @@
-import { type Args1, type Args2, type Args3, type Args4, type Command, type CommandTable, firstKey, firstTwoKeys } from "../command.ts";
+import {
+  type Args1,
+  type Args2,
+  type Args3,
+  type Args4,
+  type Command,
+  type CommandTable,
+  firstKey,
+  firstTwoKeys,
+} from "../command.ts";
 import type { Keyspace } from "../keyspace.ts";
 import { formatScore, parseInteger } from "../numbers.ts";
 import { CommandError, syntaxError } from "../reply.ts";
@@ -135,9 +144,7 @@ function readQuery(kind: RangeKind, min: string, max: string, words: readonly st
 
 function checkCombination(by: "rank" | "score" | "lex", withScores: boolean, count: number | undefined): void {
   if (by === "rank" && count !== undefined && count !== -1) {
-    throw new CommandError(
-      "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
-    );
+    throw new CommandError("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX");
   }
   if (by === "lex" && withScores) {
     throw new CommandError("ERR syntax error, WITHSCORES not supported in combination with BYLEX");

@@ -54,7 +54,9 @@ function between<Value>(
 }
 
 function readBound<Value>(text: string, read: (text: string) => Value): Bound<Value> {
-  return text.startsWith("(") ? { value: read(text.slice(1)), exclusive: true } : { value: read(text), exclusive: false };
+  return text.startsWith("(")
+    ? { value: read(text.slice(1)), exclusive: true }
+    : { value: read(text), exclusive: false };
 }
 
 function readScoreBound(text: string): number {

@@ -43,7 +43,10 @@ export const sortedSetCommands: CommandTable = {
 
 const FLAG = /^(?:NX|XX|GT|LT|CH|INCR)$/i;
 
-function takeFlags(words: readonly string[]): { readonly flags: ReadonlySet<string>; readonly rest: readonly string[] } {
+function takeFlags(words: readonly string[]): {
+  readonly flags: ReadonlySet<string>;
+  readonly rest: readonly string[];
+} {
   const end = words.findIndex((word) => !FLAG.test(word));
   const count = end < 0 ? words.length : end;
   return { flags: new Set(words.slice(0, count).map((word) => word.toUpperCase())), rest: words.slice(count) };

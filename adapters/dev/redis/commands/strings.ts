@@ -1,4 +1,12 @@
-import { allKeys, type Args1, type Args2, type Args3, type CommandTable, everySecondKey, firstKey } from "../command.ts";
+import {
+  allKeys,
+  type Args1,
+  type Args2,
+  type Args3,
+  type CommandTable,
+  everySecondKey,
+  firstKey,
+} from "../command.ts";
 import type { Keyspace } from "../keyspace.ts";
 import { addLongDoubles } from "../long-double.ts";
 import { INTEGER_MAX, INTEGER_MIN, parseInteger64 } from "../numbers.ts";

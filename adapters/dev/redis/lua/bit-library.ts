@@ -3,7 +3,7 @@ import { nameBytes, pushText, setFunctions } from "./stack.ts";
 
 /** Sets the global `bit`, LuaBitOp's operations on 32-bit integers. */
 export function openBitLibrary(lua: LuaApi, thread: LuaThread): void {
-  const bits = (caller: LuaThread, index: number): number => Number(lua.luaL_checknumber(caller, index)) | 0;
+  const bits = (caller: LuaThread, index: number): number => lua.luaL_checknumber(caller, index) | 0;
   const unary = (compute: (value: number) => number) => (caller: LuaThread) => {
     lua.lua_pushnumber(caller, compute(bits(caller, 1)) | 0);
     return 1;
@@ -33,7 +33,10 @@ export function openBitLibrary(lua: LuaApi, thread: LuaThread): void {
     ror: shift((value, count) => (value >>> count) | (value << (32 - count))),
     tohex(caller) {
       const digits = lua.lua_gettop(caller) > 1 ? bits(caller, 2) : 8;
-      const hex = (bits(caller, 1) >>> 0).toString(16).padStart(8, "0").slice(-Math.min(8, Math.abs(digits)));
+      const hex = (bits(caller, 1) >>> 0)
+        .toString(16)
+        .padStart(8, "0")
+        .slice(-Math.min(8, Math.abs(digits)));
       pushText(lua, caller, digits < 0 ? hex.toUpperCase() : hex);
       return 1;
     },

@@ -44,7 +44,9 @@ function encodeTable(lua: LuaApi, thread: LuaThread, table: number, depth: numbe
   if (depth > DEEPEST) raise(lua, thread, `Cannot serialise, excessive nesting (${depth})`);
   lua.lua_checkstack(thread, 4);
   const length = arrayLength(lua, thread, table);
-  return length === undefined ? encodeObject(lua, thread, table, depth) : encodeArray(lua, thread, table, length, depth);
+  return length === undefined
+    ? encodeObject(lua, thread, table, depth)
+    : encodeArray(lua, thread, table, length, depth);
 }
 
 /** The largest position of a table that has nothing but positions, and is not empty. */
@@ -103,7 +105,6 @@ function printNumber(lua: LuaApi, thread: LuaThread, index: number): string {
 }
 
 function quote(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what JSON must escape
   const escaped = text.replace(/[\0-\x1f"\\/\x7f]/g, (character) => {
     return ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });

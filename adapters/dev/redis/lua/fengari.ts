@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 
-/** A Lua thread of fengari's; opaque but for what {@link "./lua51.ts"} needs. */
+/** A Lua thread of fengari's; opaque but for what `lua51.ts` needs. */
 export interface LuaThread {
   readonly top: number;
 }
@@ -86,6 +86,7 @@ export interface LuaApi {
   lua_rawseti(thread: LuaThread, index: number, key: number): void;
   lua_setfield(thread: LuaThread, index: number, name: Uint8Array): void;
   lua_setglobal(thread: LuaThread, name: Uint8Array): void;
+  lua_getmetatable(thread: LuaThread, index: number): boolean;
   lua_setmetatable(thread: LuaThread, index: number): void;
   luaL_ref(thread: LuaThread, index: number): number;
   luaL_unref(thread: LuaThread, index: number, reference: number): void;
@@ -110,9 +111,9 @@ export class LuaMissingError extends Error {
 const require = createRequire(import.meta.url);
 
 /** Loads one of fengari's modules, which are CommonJS, without waiting. Throws {@link LuaMissingError}. */
-export function loadFengariModule<Module>(path = ""): Module {
+export function loadFengariModule(path = ""): unknown {
   try {
-    return require(`fengari${path}`) as Module;
+    return require(`fengari${path}`);
   } catch (cause) {
     throw new LuaMissingError(cause);
   }
@@ -120,6 +121,6 @@ export function loadFengariModule<Module>(path = ""): Module {
 
 /** Loads fengari as one flat API. */
 export function loadLua(): LuaApi {
-  const { lua, lauxlib, lualib } = loadFengariModule<{ lua: LuaApi; lauxlib: LuaApi; lualib: LuaApi }>();
+  const { lua, lauxlib, lualib } = loadFengariModule() as Record<"lua" | "lauxlib" | "lualib", LuaApi>;
   return { ...lualib, ...lauxlib, ...lua };
 }

@@ -113,7 +113,7 @@ function openLibraries(lua: LuaApi, lua51: Lua51, thread: LuaThread, call: Scrip
   lua.lua_settop(thread, 0);
 }
 
-/** Makes the globals and the libraries read-only and returns the table of globals. */
+/** Makes the globals, the libraries and their metatables read-only and returns the table of globals. */
 function protectTables(lua: LuaApi, lua51: Lua51, thread: LuaThread): object {
   const protect = (): object => {
     const table = lua.lua_topointer(thread, -1);
@@ -121,12 +121,20 @@ function protectTables(lua: LuaApi, lua51: Lua51, thread: LuaThread): object {
     lua51.setReadonly(table, true);
     return table;
   };
+  const protectMetatable = (): void => {
+    if (!lua.lua_getmetatable(thread, -1)) return;
+    protect();
+    lua.lua_pop(thread, 1);
+  };
+  pushText(lua, thread, "");
+  protectMetatable();
   lua.lua_pushglobaltable(thread);
   for (const name of SHARED_TABLES) {
     lua.lua_getfield(thread, -1, nameBytes(name));
     protect();
     lua.lua_pop(thread, 1);
   }
+  protectMetatable();
   const globals = protect();
   lua.lua_settop(thread, 0);
   return globals;

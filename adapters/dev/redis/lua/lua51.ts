@@ -57,12 +57,12 @@ let installed: Lua51 | undefined;
 /** Wraps fengari's internals, once in a process. Throws {@link LuaMissingError} if there is no fengari. */
 export function installLua51(): Lua51 {
   installed ??= install({
-    objects: loadFengariModule("/src/lobject.js"),
-    strings: loadFengariModule("/src/lstring.js"),
-    tables: loadFengariModule("/src/ltable.js"),
-    machine: loadFengariModule("/src/lvm.js"),
-    lexer: loadFengariModule("/src/llex.js"),
-    debug: loadFengariModule("/src/ldebug.js"),
+    objects: loadFengariModule("/src/lobject.js") as Internals["objects"],
+    strings: loadFengariModule("/src/lstring.js") as Internals["strings"],
+    tables: loadFengariModule("/src/ltable.js") as Internals["tables"],
+    machine: loadFengariModule("/src/lvm.js") as Internals["machine"],
+    lexer: loadFengariModule("/src/llex.js") as Internals["lexer"],
+    debug: loadFengariModule("/src/ldebug.js") as Internals["debug"],
   });
   return installed;
 }

@@ -31,7 +31,9 @@ export function openRedisLibrary(lua: LuaApi, thread: LuaThread, call: ScriptCal
   };
   const answer = (caller: LuaThread): RedisReply => {
     const args = readArguments(lua, caller);
-    return args === undefined ? { error: "ERR Lua redis lib command arguments must be strings or integers" } : call(args);
+    return args === undefined
+      ? { error: "ERR Lua redis lib command arguments must be strings or integers" }
+      : call(args);
   };
   lua.lua_newtable(thread);
   setFunctions(lua, thread, {

@@ -53,7 +53,8 @@ function readMessage(lua: LuaApi, thread: LuaThread): string {
   switch (lua.lua_type(thread, 1)) {
     case lua.LUA_TTABLE: {
       const type = pushRawField(lua, thread, 1, "err");
-      const message = type === lua.LUA_TSTRING || type === lua.LUA_TNUMBER ? readText(lua, thread, -1) : "ERR unknown error";
+      const message =
+        type === lua.LUA_TSTRING || type === lua.LUA_TNUMBER ? readText(lua, thread, -1) : "ERR unknown error";
       lua.lua_pop(thread, 1);
       return message;
     }

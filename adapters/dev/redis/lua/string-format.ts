@@ -17,38 +17,41 @@ export function createStringFormat(lua: LuaApi): LuaFunction {
     const format = checkText(lua, thread, 1);
     const count = lua.lua_gettop(thread);
     let argument = 1;
-    const text = format.replace(SPECIFICATION, (whole, flags: string, width: string, digits: string | undefined, conversion: string) => {
-      if (conversion === "%") return "%";
-      if (++argument > count) lua.luaL_argerror(thread, argument, nameBytes("no value"));
-      const layout = { flags, width: Number(width), precision: digits === undefined ? undefined : Number(digits) };
-      const number = (): number => lua.luaL_checknumber(thread, argument);
-      switch (conversion) {
-        case "c":
-          return pad(String.fromCharCode(number() & 0xff), layout);
-        case "d":
-        case "i":
-          return formatInteger(toInteger(number()), layout);
-        case "u":
-        case "o":
-        case "x":
-        case "X":
-          return formatUnsigned(BigInt.asUintN(64, toInteger(number())), conversion, layout);
-        case "e":
-        case "E":
-        case "f":
-        case "g":
-        case "G":
-          return formatFloat(number(), conversion, layout);
-        case "q":
-          return quote(checkText(lua, thread, argument));
-        case "s": {
-          const value = checkText(lua, thread, argument);
-          return pad(layout.precision === undefined ? value : value.slice(0, layout.precision), layout);
+    const text = format.replace(
+      SPECIFICATION,
+      (whole, flags: string, width: string, digits: string | undefined, conversion: string) => {
+        if (conversion === "%") return "%";
+        if (++argument > count) lua.luaL_argerror(thread, argument, nameBytes("no value"));
+        const layout = { flags, width: Number(width), precision: digits === undefined ? undefined : Number(digits) };
+        const number = (): number => lua.luaL_checknumber(thread, argument);
+        switch (conversion) {
+          case "c":
+            return pad(String.fromCharCode(number() & 0xff), layout);
+          case "d":
+          case "i":
+            return formatInteger(toInteger(number()), layout);
+          case "u":
+          case "o":
+          case "x":
+          case "X":
+            return formatUnsigned(BigInt.asUintN(64, toInteger(number())), conversion, layout);
+          case "e":
+          case "E":
+          case "f":
+          case "g":
+          case "G":
+            return formatFloat(number(), conversion, layout);
+          case "q":
+            return quote(checkText(lua, thread, argument));
+          case "s": {
+            const value = checkText(lua, thread, argument);
+            return pad(layout.precision === undefined ? value : value.slice(0, layout.precision), layout);
+          }
+          default:
+            return raise(lua, thread, `invalid option '${whole}' to 'format'`);
         }
-        default:
-          return raise(lua, thread, `invalid option '${whole}' to 'format'`);
-      }
-    });
+      },
+    );
     pushText(lua, thread, text);
     return 1;
   };
@@ -84,7 +87,11 @@ function formatFloat(value: number, conversion: string, layout: Layout): string 
   const digits = formats[conversion.toLowerCase()]?.() ?? "";
   const negative = value < 0 || Object.is(value, -0);
   const finite = Number.isFinite(value);
-  const text = padNumber(signOf(negative, layout), digits, finite ? layout : { ...layout, flags: layout.flags.replace("0", "") });
+  const text = padNumber(
+    signOf(negative, layout),
+    digits,
+    finite ? layout : { ...layout, flags: layout.flags.replace("0", "") },
+  );
   return conversion === conversion.toLowerCase() ? text : text.toUpperCase();
 }
 
@@ -105,6 +112,9 @@ function pad(text: string, { flags, width }: Layout): string {
 }
 
 function quote(text: string): string {
-  const escaped = text.replace(/["\\\n]/g, "\\$&").replace(/\r/g, "\\r").replace(/\0/g, "\\000");
+  const escaped = text
+    .replace(/["\\\n]/g, "\\$&")
+    .replace(/\r/g, "\\r")
+    .replace(/\0/g, "\\000");
   return `"${escaped}"`;
 }

@@ -67,7 +67,10 @@ export async function connectRedisServer({ host, port }: RedisServerOptions): Pr
       throw error;
     }
   };
-  const commandStats = async (): Promise<Map<string, number>> => parseCommandStats(String(await send(["INFO", "commandstats"])));
+  const commandStats = async (): Promise<Map<string, number>> => {
+    const info = await send(["INFO", "commandstats"]);
+    return parseCommandStats(typeof info === "string" ? info : "");
+  };
   let baseline = await commandStats();
 
   return {

@@ -1,5 +1,5 @@
 import type { RedisBackend } from "../backend.ts";
-import { isWriteCommand } from "../commands/index.ts";
+import { isWriteCommand } from "../commands/table.ts";
 import { isRedisArray, isRedisError, type RedisReply } from "../reply.ts";
 import { permissionOf, type RestTokens } from "./authorization.ts";
 import { answerUnavailable } from "./availability.ts";

@@ -1,0 +1,84 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { OrderKind, Plan, PlannedOrder } from "./plan.ts";
+import { post } from "./post.ts";
+import type { Reply } from "./post.ts";
+import type { ShopProcess } from "./shop-process.ts";
+
+/** An order, and what its sender was told of it. */
+export interface Placed {
+  readonly order: PlannedOrder;
+  readonly reply: Exclude<Reply, "refused">;
+}
+
+/** How far the orders are. */
+export interface Progress {
+  readonly placed: number;
+  readonly inDoubt: number;
+  readonly kills: number;
+}
+
+/** Orders under way at a time. */
+export const CONCURRENCY = 16;
+
+const PATHS: Readonly<Record<OrderKind, string>> = {
+  paid: "/orders",
+  poison: "/orders",
+  refused: "/orders/refused",
+  throws: "/orders/throws",
+};
+
+/**
+ * Sends the orders of a plan and kills the shop at its points, while requests are under way.
+ *
+ * A request that finds nobody listening waits until the shop is up; one whose connection breaks is in doubt and is never
+ * sent again.
+ */
+export async function placeOrders(
+  { orders, kills }: Plan,
+  shop: ShopProcess,
+  onProgress: (progress: Progress) => void,
+): Promise<readonly Placed[]> {
+  const placed: Placed[] = [];
+  let begun = 0;
+  let underWay = 0;
+  let killed = 0;
+  let inDoubt = 0;
+  let killing = Promise.resolve();
+  const tell = (): void => onProgress({ placed: placed.length, inDoubt, kills: killed });
+
+  const kill = async (delayMillis: number): Promise<void> => {
+    await shop.up();
+    do await sleep(delayMillis);
+    while (underWay === 0 && placed.length < orders.length);
+    killed++;
+    await shop.kill();
+    tell();
+  };
+
+  const place = async (order: PlannedOrder): Promise<Exclude<Reply, "refused">> => {
+    for (;;) {
+      await shop.up();
+      underWay++;
+      const reply = await post(`${shop.url}${PATHS[order.kind]}`, { item: order.item, cents: order.cents });
+      underWay--;
+      if (reply !== "refused") return reply;
+      await sleep(5);
+    }
+  };
+
+  const queue = orders.values();
+  const worker = async (): Promise<void> => {
+    for (const order of queue) {
+      begun++;
+      for (const { afterOrders, delayMillis } of kills)
+        if (afterOrders === begun) killing = killing.then(() => kill(delayMillis));
+      const reply = await place(order);
+      placed.push({ order, reply });
+      if (reply === "in doubt") inDoubt++;
+      tell();
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  await killing;
+  return placed;
+}

@@ -1,0 +1,38 @@
+import { fileURLToPath } from "node:url";
+import type { Processes } from "./processes.ts";
+
+/** Where QStash and Redis are, and how to get in. */
+export interface Infrastructure {
+  readonly qstash: {
+    readonly url: string;
+    readonly token: string;
+    readonly currentSigningKey: string;
+    readonly nextSigningKey: string;
+  };
+  readonly redis: { readonly url: string; readonly token: string };
+}
+
+const ENGINE = fileURLToPath(new URL("../../../adapters/dev/main.ts", import.meta.url));
+
+/** What QStash's waits are multiplied by: its first retry after 10 s comes after 1 s. */
+export const TIME_FACTOR = 0.1;
+/** The share of delivered messages that QStash delivers once more. */
+export const DUPLICATE_RATE = 0.1;
+
+/** Starts the embedded QStash and Redis, in a process of their own; resolves when they listen. */
+export function startInfrastructure(processes: Processes): Promise<Infrastructure> {
+  return new Promise((resolve) => {
+    processes.start("infrastructure", {
+      args: [
+        ENGINE,
+        "--json",
+        ...["--port", "0", "--redis-port", "0"],
+        ...["--time-factor", String(TIME_FACTOR), "--duplicate-rate", String(DUPLICATE_RATE)],
+      ],
+      env: {},
+      onLine: (line) => {
+        if (line.startsWith(`{"qstash":`)) resolve(JSON.parse(line) as Infrastructure);
+      },
+    });
+  });
+}

@@ -1,0 +1,38 @@
+import type { WriteStream } from "node:tty";
+
+/** Shows how far something is. */
+export interface ProgressBar {
+  show(done: number, note: string): void;
+  /** Leaves the last state standing. */
+  end(): void;
+}
+
+const WIDTH = 30;
+/** Where the output is no terminal, one line for each of so many parts. */
+const PARTS = 4;
+
+/** A bar that is redrawn in place on a terminal; elsewhere a few plain lines. */
+export function progressBar(
+  out: Pick<WriteStream, "write"> & { readonly isTTY?: boolean },
+  total: number,
+): ProgressBar {
+  const live = out.isTTY === true;
+  let part = 0;
+  let last = "";
+  return {
+    show(done, note) {
+      const filled = Math.round((WIDTH * done) / total);
+      const line = `  [${"#".repeat(filled)}${"-".repeat(WIDTH - filled)}] ${done}/${total}  ${note}`;
+      if (line === last) return;
+      last = line;
+      if (live) out.write(`\r\u001b[K${line}`);
+      else if (Math.floor((PARTS * done) / total) > part) {
+        part = Math.floor((PARTS * done) / total);
+        out.write(`${line}\n`);
+      }
+    },
+    end() {
+      if (live) out.write("\n");
+    },
+  };
+}

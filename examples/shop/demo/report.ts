@@ -1,0 +1,41 @@
+import type { Figures } from "./figures.ts";
+import type { Identity } from "./identities.ts";
+
+const LABELS: Readonly<Record<keyof Figures, string>> = {
+  ordersSent: "orders sent",
+  ordersCommitted: "orders committed",
+  transactionsRevoked: "transactions rolled back, their messages revoked",
+  inDoubt: "in doubt: the shop was killed before it answered",
+  committedByCheckBack: "  resolved by check-back: committed",
+  rolledBackByCheckBack: "  resolved by check-back: rolled back",
+  messagesPublished: "messages published",
+  messagesDelivered: "messages delivered",
+  effects: "effects",
+  effectsRepeated: "  of these repeated after a kill",
+  duplicatesSuppressed: "duplicates suppressed",
+  consumerRetries: "consumer retries",
+  dead: "dead",
+  kills: "kills",
+  seconds: "wall time in seconds",
+};
+
+/** What happened, as a table. */
+export function figureTable(figures: Figures): string {
+  const rows = Object.entries(LABELS).map(([name, label]) => [label, String(figures[name as keyof Figures])] as const);
+  const width = Math.max(...rows.map(([label]) => label.length));
+  return rows.map(([label, value]) => `  ${label.padEnd(width)}  ${value.padStart(5)}\n`).join("");
+}
+
+/** The offenders that are named; the rest are counted. */
+const MOST_OFFENDERS = 10;
+
+/** The identities, each with its mark, its figures, and who contradicts it. */
+export function identityList(identities: readonly Identity[]): string {
+  return identities
+    .map(({ number, claim, figures, offenders }) => {
+      const named = offenders.slice(0, MOST_OFFENDERS).map((offender) => `      ${offender}\n`);
+      const more = offenders.length > MOST_OFFENDERS ? `      and ${offenders.length - MOST_OFFENDERS} more\n` : "";
+      return `  ${offenders.length === 0 ? "✓" : "✗"} ${number}. ${claim}\n      ${figures}\n${named.join("")}${more}`;
+    })
+    .join("");
+}

@@ -1,0 +1,13 @@
+export * from "../memory/index.ts";
+export { ContractError, expectEqual, expectRejection, expectThat } from "./assert.ts";
+export type { ContractRunner } from "./contract.ts";
+export { deadLettersContract } from "./dead-letters-contract.ts";
+export { inboxChildrenContract, inboxContract } from "./inbox-contract.ts";
+export type { InboxUnderTest } from "./inbox-contract.ts";
+export { logReaderContract } from "./log-reader-contract.ts";
+export { logStoreContract } from "./log-store-contract.ts";
+export { DEFAULT_START, simulatedClock } from "./simulated-clock.ts";
+export type { SimulatedClock } from "./simulated-clock.ts";
+export { withStore } from "./store-under-test.ts";
+export type { MakeStore, StoreUnderTest } from "./store-under-test.ts";
+export { transactionLogContract } from "./transaction-log-contract.ts";
