@@ -39,6 +39,7 @@ const { app, ac } = createShop({
             deadline: "2s",
             checkSpacing: "500ms",
             confirmAfter: "2s",
+            sweepLease: "2s",
           },
           consumers: { lease: "900ms", renewEvery: "300ms" },
         }

@@ -11,8 +11,8 @@ export interface BackOff {
 export const PUBLISH_BACK_OFF: BackOff = { firstMillis: 5_000, factor: 2, mostMillis: 3_600_000 };
 /** Between questions to a check that gives no verdict. */
 export const CHECK_BACK_OFF: BackOff = { firstMillis: 10_000, factor: 2, mostMillis: 3_600_000 };
-/** Between looks into the transport's event log. */
-export const CONFIRM_BACK_OFF: BackOff = { firstMillis: 300_000, factor: 3, mostMillis: 21_600_000 };
+/** Between looks into the transport's event log; the first wait is `settings.confirmAfterMillis`. */
+export const CONFIRM_BACK_OFF: Omit<BackOff, "firstMillis"> = { factor: 3, mostMillis: 21_600_000 };
 
 /** The wait before attempt number `attempts` + 1, drawn from the upper half of its range so that crowds spread out. */
 export function backOff(schedule: BackOff, attempts: number, crypto: Crypto): number {

@@ -26,7 +26,8 @@ export async function confirm(core: Core, claims: readonly Claim[]): Promise<num
     const { record, token } = claim;
     const outcome = outcomes.get(deduplicationId(record)) ?? "pending";
     if (outcome === "pending") {
-      const afterMillis = backOff(CONFIRM_BACK_OFF, claim.attempts, core.crypto);
+      const schedule = { ...CONFIRM_BACK_OFF, firstMillis: core.settings.confirmAfterMillis };
+      const afterMillis = backOff(schedule, claim.attempts, core.crypto);
       changes.push({
         record,
         token,

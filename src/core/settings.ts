@@ -16,7 +16,7 @@ export interface Settings {
   readonly claimLeaseMillis: number;
   /** How many records a sweeper claims at once. */
   readonly claimLimit: number;
-  /** How long after it was sent a delivery's arrival is looked for in the transport's event log. */
+  /** How long after it was sent a delivery's arrival is looked for in the transport's event log; the waits after that grow. */
   readonly confirmAfterMillis: number;
   /** How long a delivery may stay unconfirmed before it is listed as such. */
   readonly retryHorizonMillis: number;

@@ -57,8 +57,10 @@ export interface RecoveryOptions {
   readonly checkAttempts?: number;
   /** The space between the two "rolled back" answers that a check must give while the handler may still run. @default "30s" */
   readonly checkSpacing?: Duration;
-  /** How long after it was sent a delivery's arrival is looked for in the transport's event log. @default "5m" */
+  /** How long after it was sent a delivery's arrival is looked for in the transport's event log; later looks are further apart. @default "5m" */
   readonly confirmAfter?: Duration;
+  /** How long a sweep owns what it has claimed: if it dies, another one goes on then. @default "1m" */
+  readonly sweepLease?: Duration;
   /** How long the transport may go on retrying. @default "2d" */
   readonly retryHorizon?: Duration;
   /** How long a dead letter may be redriven under its own message id. @default "30d" */

@@ -116,7 +116,7 @@ export function checkedSettings(
     deadlineMillis,
     storeTimeoutMillis: millis("storeTimeout", options.storeTimeout, 3_000),
     transportTimeoutMillis: millis("transportTimeout", options.transportTimeout, 10_000),
-    claimLeaseMillis: 60_000,
+    claimLeaseMillis: millis("recovery.sweepLease", recovery.sweepLease, 60_000),
     claimLimit: 100,
     confirmAfterMillis: millis("recovery.confirmAfter", recovery.confirmAfter, 300_000),
     retryHorizonMillis,

@@ -16,7 +16,7 @@ import {
 import { sha1Hex } from "../../adapters/dev/redis/sha1.ts";
 import { type RedisServerProcess, startRedisServer } from "../support/redis-server.ts";
 
-const process_: RedisServerProcess | undefined = await startRedisServer();
+const redisServer: RedisServerProcess | undefined = await startRedisServer();
 
 /** Commands by subject, one a line; words with spaces are JSON strings. */
 const TABLES: Readonly<Record<string, string>> = {
@@ -1143,17 +1143,15 @@ local old = redis.call('GETDEL', KEYS[1])
 if old and old ~= 'L' .. ARGV[1] then redis.call('SET', KEYS[1], old) return 0 end
 return old and 1 or -1`;
 
-describe.skipIf(process_ === undefined)("the embedded Redis beside a real one", () => {
+describe.skipIf(redisServer === undefined)("the embedded Redis beside a real one", () => {
   let server: RedisServerBackend;
   const engine = createRedisEngine();
 
   beforeAll(async () => {
-    server = await connectRedisServer({ host: "127.0.0.1", port: process_?.port ?? 0 });
+    server = await connectRedisServer({ host: "127.0.0.1", port: redisServer?.port ?? 0 });
   });
-  afterAll(async () => {
-    await server.close();
-    await process_?.stop();
-  });
+  afterAll(() => redisServer?.stop());
+  afterAll(() => server.close());
   beforeEach(async () => {
     await server.execute(["FLUSHALL"]);
     await server.execute(["SCRIPT", "FLUSH"]);

@@ -15,13 +15,13 @@ const START_ATTEMPTS = 3;
 /**
  * Starts an empty `redis-server` on a free loopback port, without persistence.
  *
- * Without one on the PATH it prints that the tests are skipped and resolves to `undefined`; in CI (`CI=true`) that is
- * an error.
+ * `options` are further words of its command line. Without one on the PATH it prints that the tests are skipped and
+ * resolves to `undefined`; in CI (`CI=true`) that is an error.
  */
-export async function startRedisServer(): Promise<RedisServerProcess | undefined> {
+export async function startRedisServer(options: readonly string[] = []): Promise<RedisServerProcess | undefined> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await start(await findFreePort());
+      return await start(await findFreePort(), options);
     } catch (error) {
       if (isMissing(error)) return skip();
       // Another process may have taken the port between our look and the server's.
@@ -30,10 +30,12 @@ export async function startRedisServer(): Promise<RedisServerProcess | undefined
   }
 }
 
-async function start(port: number): Promise<RedisServerProcess> {
+async function start(port: number, options: readonly string[]): Promise<RedisServerProcess> {
   const args = ["--bind", HOST, "--port", String(port), "--save", "", "--appendonly", "no", "--daemonize", "no"];
+  args.push(...options);
   const server = spawn("redis-server", args, { stdio: ["ignore", "pipe", "ignore"] });
-  const ended = once(server, "exit");
+  // Not once(): it would reject, unheard, where there is no such program.
+  const ended = new Promise((resolve) => server.once("exit", resolve));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.once("exit", (code) => reject(new Error(`redis-server ended at its start with code ${code}`)));
@@ -57,7 +59,7 @@ async function assertReachable(port: number): Promise<void> {
   socket.destroy();
 }
 
-async function findFreePort(): Promise<number> {
+export async function findFreePort(): Promise<number> {
   const probe = createServer().listen(0, HOST);
   await once(probe, "listening");
   const address = probe.address();

@@ -199,18 +199,17 @@ type Intercept = (call: () => Promise<unknown>, name: string) => Promise<unknown
  * it back, or to lose its reply.
  */
 export function intercepted(store: LogStore, intercept: Intercept): LogStore {
-  const wrap = <Part extends object>(part: Part, prefix: string): Part =>
-    new Proxy(part, {
-      get(target, property, receiver) {
-        const found: unknown = Reflect.get(target, property, receiver);
-        const name = `${prefix}${String(property)}`;
-        if (typeof found === "object" && found !== null) return wrap(found, `${name}.`);
-        if (typeof found !== "function" || name === "shardOf") return found;
-        return (...args: unknown[]) =>
-          intercept(() => (found as (...args: unknown[]) => Promise<unknown>).apply(target, args), name);
-      },
+  const wrapAll = <Part extends object>(part: Part, prefix: string): Part => {
+    const wrapped = Object.entries(part).map(([property, found]: [string, unknown]) => {
+      const name = `${prefix}${property}`;
+      if (typeof found === "object" && found !== null) return [property, wrapAll(found, `${name}.`)];
+      if (typeof found !== "function" || name === "shardOf") return [property, found];
+      const method = found as (...args: unknown[]) => Promise<unknown>;
+      return [property, (...args: unknown[]) => intercept(() => method(...args), name)];
     });
-  return wrap(store, "");
+    return Object.fromEntries(wrapped) as Part;
+  };
+  return wrapAll(store, "");
 }
 
 /** What a fault does to the calls of a store that it matches. */

@@ -21,5 +21,6 @@ export interface RedisBackend {
    * transaction too, and besides a script the commands inside it. MULTI and EXEC themselves are not counted.
    */
   billed(): RedisBilling | Promise<RedisBilling>;
+  /** Starts the count anew. */
   resetBilled(): void | Promise<void>;
 }

@@ -1,5 +1,6 @@
 /** Commands counted as Upstash bills them. */
 export interface RedisBilling {
+  /** All of them. */
   readonly total: number;
   /** Counts by upper-case command name; a command that never ran is absent. */
   readonly byCommand: Readonly<Record<string, number>>;

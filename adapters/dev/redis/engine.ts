@@ -8,6 +8,7 @@ import type { ScriptPermissions } from "./commands/scripts.ts";
 import { createKeyspace, type RedisSnapshot } from "./keyspace.ts";
 import { CommandError, type RedisError, type RedisReply, wrongArity } from "./reply.ts";
 
+/** What the engine does not choose itself. */
 export interface RedisEngineOptions {
   /** Milliseconds since the epoch, with or without a fraction. @default the system clock */
   readonly now?: () => number;
@@ -21,14 +22,17 @@ export interface RedisEngineOptions {
 export interface RedisEngine extends RedisBackend {
   /** Executes one command. Throws a `TypeError` if a word is no byte string. */
   execute(args: readonly string[]): RedisReply;
+  /** Executes commands as MULTI and EXEC do: nothing comes between them. */
   transaction(commands: readonly (readonly string[])[]): RedisReply;
+  /** Counts what was executed since the last reset as Upstash bills it. */
   billed(): RedisBilling;
+  /** Starts the count anew. */
   resetBilled(): void;
   /** Deletes all keys; scripts and counts stay. */
   flushAll(): void;
   /** Copies all keys with their expiry times. */
   snapshot(): RedisSnapshot;
-  /** Puts all keys back as they were: what a failover to a replica that lags behind does. */
+  /** Puts all keys back as they were, here or in another engine: what a failover to a replica that lags behind does. */
   restore(snapshot: RedisSnapshot): void;
 }
 
@@ -45,7 +49,7 @@ const UNKNOWN_COMMAND_DETAIL = 128;
 /**
  * Creates an empty engine.
  *
- * Running a script throws {@link LuaMissingError} if fengari is not installed. A script without end never returns: Redis
+ * Running a script throws {@link PackageMissingError} if fengari is not installed. A script without end never returns: Redis
  * would let itself be told to kill it, here it keeps the process.
  */
 export function createRedisEngine(options: RedisEngineOptions = {}): RedisEngine {

@@ -3,7 +3,7 @@ export type { RedisBilling } from "./billing.ts";
 export { fromText, toText } from "./bytes.ts";
 export { createRedisEngine, type RedisEngine, type RedisEngineOptions } from "./engine.ts";
 export type { RedisSnapshot } from "./keyspace.ts";
-export { LuaMissingError } from "./lua/fengari.ts";
+export { PackageMissingError } from "./package-missing.ts";
 export {
   isRedisArray,
   isRedisError,
@@ -14,9 +14,4 @@ export {
   type RedisStatus,
 } from "./reply.ts";
 export { createRedisRest, type RedisRestHandler, type RedisRestOptions } from "./rest/endpoint.ts";
-export {
-  connectRedisServer,
-  RedisClientMissingError,
-  type RedisServerBackend,
-  type RedisServerOptions,
-} from "./server/connect.ts";
+export { connectRedisServer, type RedisServerBackend, type RedisServerOptions } from "./server/connect.ts";

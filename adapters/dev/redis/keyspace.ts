@@ -1,9 +1,10 @@
 import { wrongType } from "./reply.ts";
 import { cloneValue, isEmptyValue, type RedisValue, type ValueOf, type ValueType } from "./value.ts";
 
-/** A copy of all keys with their expiry times, as {@link Keyspace.snapshot} took it. */
+/** A copy of all keys with their expiry times. */
 export interface RedisSnapshot {
-  readonly entries: ReadonlyMap<string, { readonly value: RedisValue; readonly expiresAtMillis?: number }>;
+  /** When it was taken, in milliseconds since the epoch on the engine's clock. */
+  readonly takenAtMillis: number;
 }
 
 /**
@@ -49,6 +50,9 @@ interface Entry {
   /** Rises with every key created; the map iterates in this order. */
   readonly serial: number;
 }
+
+/** What the snapshots hold; any keyspace may restore them. */
+const snapshots = new WeakMap<RedisSnapshot, ReadonlyMap<string, Omit<Entry, "serial">>>();
 
 export function createKeyspace(clockMillis: () => number): Keyspace {
   const entries = new Map<string, Entry>();
@@ -139,15 +143,19 @@ export function createKeyspace(clockMillis: () => number): Keyspace {
     },
     snapshot() {
       purge();
-      const copy = new Map<string, { value: RedisValue; expiresAtMillis?: number }>();
+      const copies = new Map<string, Omit<Entry, "serial">>();
       for (const [key, { value, expiresAtMillis }] of entries) {
-        copy.set(key, { value: cloneValue(value), ...(expiresAtMillis === undefined ? {} : { expiresAtMillis }) });
+        copies.set(key, { value: cloneValue(value), expiresAtMillis });
       }
-      return { entries: copy };
+      const snapshot: RedisSnapshot = { takenAtMillis: nowMillis };
+      snapshots.set(snapshot, copies);
+      return snapshot;
     },
     restore(snapshot) {
+      const copies = snapshots.get(snapshot);
+      if (copies === undefined) throw new TypeError("expected a snapshot that an engine has taken");
       keyspace.clear();
-      for (const [key, { value, expiresAtMillis }] of snapshot.entries) {
+      for (const [key, { value, expiresAtMillis }] of copies) {
         keyspace.put(key, cloneValue(value));
         keyspace.expireAt(key, expiresAtMillis);
       }

@@ -9,25 +9,30 @@ export type RedisReply = string | number | null | RedisStatus | RedisError | rea
 
 /** A simple string such as `OK`. */
 export interface RedisStatus {
+  /** Its text. */
   readonly status: string;
 }
 
 /** An error with its code, as Redis prints it: `WRONGTYPE Operation against …`. */
 export interface RedisError {
+  /** Its code and message. */
   readonly error: string;
 }
 
 /** The status almost every write answers. */
 export const OK: RedisStatus = { status: "OK" };
 
+/** Tells a status from other replies. */
 export function isRedisStatus(reply: RedisReply): reply is RedisStatus {
   return typeof reply === "object" && reply !== null && "status" in reply;
 }
 
+/** Tells an error from other replies. */
 export function isRedisError(reply: RedisReply): reply is RedisError {
   return typeof reply === "object" && reply !== null && "error" in reply;
 }
 
+/** Tells an array from other replies. */
 export function isRedisArray(reply: RedisReply): reply is readonly RedisReply[] {
   return Array.isArray(reply);
 }

@@ -13,6 +13,8 @@ import { runDemo } from "./run.ts";
 
 const LIMIT_MILLIS = 90_000;
 
+class Interrupted extends Error {}
+
 process.exit(await main());
 
 async function main(): Promise<number> {
@@ -57,8 +59,6 @@ async function demo(options: DemoOptions): Promise<number> {
     started.killAll();
   }
 }
-
-class Interrupted extends Error {}
 
 function interrupted(): Promise<never> {
   return new Promise((_, reject) => {

@@ -1,4 +1,8 @@
-import type { WriteStream } from "node:tty";
+/** Where a run tells how far it is: a terminal, or something that takes text. */
+export interface Output {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+}
 
 /** Shows how far something is. */
 export interface ProgressBar {
@@ -12,10 +16,7 @@ const WIDTH = 30;
 const PARTS = 4;
 
 /** A bar that is redrawn in place on a terminal; elsewhere a few plain lines. */
-export function progressBar(
-  out: Pick<WriteStream, "write"> & { readonly isTTY?: boolean },
-  total: number,
-): ProgressBar {
+export function progressBar(out: Output, total: number): ProgressBar {
   const live = out.isTTY === true;
   let part = 0;
   let last = "";

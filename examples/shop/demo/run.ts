@@ -13,6 +13,7 @@ import type { DemoOptions } from "./options.ts";
 import { drawPlan } from "./plan.ts";
 import type { Processes } from "./processes.ts";
 import { progressBar } from "./progress.ts";
+import type { Output } from "./progress.ts";
 import { settle } from "./settle.ts";
 import { startShop } from "./shop-process.ts";
 
@@ -22,12 +23,6 @@ export interface Result {
   readonly holds: boolean;
   readonly figures: Figures;
   readonly identities: readonly Identity[];
-}
-
-/** Where a run tells how far it is; a terminal, or something that takes text. */
-export interface Output {
-  write(text: string): unknown;
-  readonly isTTY?: boolean;
 }
 
 /** Runs the demo once: starts everything, sends orders, kills the shop, waits until all is settled, looks at what is there. */

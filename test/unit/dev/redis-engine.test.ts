@@ -120,6 +120,15 @@ describe("a failover of the embedded Redis", () => {
     expect(engine.execute(["EXISTS", "string"])).toBe(0);
   });
 
+  test("hands the keys to another engine, which shares nothing with the first", () => {
+    const [first, second] = [createRedisEngine(), createRedisEngine()];
+    first.execute(["ZADD", "z", "1", "a"]);
+    second.restore(first.snapshot());
+    second.execute(["ZADD", "z", "2", "b"]);
+    expect(first.execute(["ZCARD", "z"])).toBe(1);
+    expect(second.execute(["ZRANGE", "z", "0", "-1"])).toEqual(["a", "b"]);
+  });
+
   test("flushAll deletes the keys and keeps the scripts", () => {
     const engine = createRedisEngine();
     const sha1 = textOf(engine.execute(["SCRIPT", "LOAD", "return 1"]));

@@ -52,7 +52,7 @@ export const listCommands: CommandTable = {
       const matches = items.flatMap((item, index) => (item === value ? [index] : []));
       const removed = new Set(count < 0 ? matches.reverse().slice(0, limit) : matches.slice(0, limit));
       const kept = items.filter((_, index) => !removed.has(index));
-      items.splice(0, items.length, ...kept);
+      if (removed.size > 0) db.put(key, { type: "list", items: kept });
       db.dropIfEmpty(key);
       return removed.size;
     },

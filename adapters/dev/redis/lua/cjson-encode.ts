@@ -105,6 +105,7 @@ function printNumber(lua: LuaApi, thread: LuaThread, index: number): string {
 }
 
 function quote(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- JSON escapes control characters
   const escaped = text.replace(/[\0-\x1f"\\/\x7f]/g, (character) => {
     return ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });

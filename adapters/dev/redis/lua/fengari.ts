@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import { PackageMissingError } from "../package-missing.ts";
 
 /** A Lua thread of fengari's; opaque but for what `lua51.ts` needs. */
 export interface LuaThread {
@@ -92,30 +93,14 @@ export interface LuaApi {
   luaL_unref(thread: LuaThread, index: number, reference: number): void;
 }
 
-/** Thrown when a script is to run and the optional peer dependency `fengari` is not installed. */
-export class LuaMissingError extends Error {
-  override readonly name = "LuaMissingError";
-  readonly code = "ERR_LUA_MISSING";
-  readonly retryable = false;
-  readonly hint = "Install it: npm install --save-dev fengari@0.1";
-
-  constructor(cause: unknown) {
-    super("the embedded Redis runs scripts with the package 'fengari', which cannot be loaded", { cause });
-  }
-
-  static is(error: unknown): error is LuaMissingError {
-    return error instanceof Error && "code" in error && error.code === "ERR_LUA_MISSING";
-  }
-}
-
 const require = createRequire(import.meta.url);
 
-/** Loads one of fengari's modules, which are CommonJS, without waiting. Throws {@link LuaMissingError}. */
+/** Loads one of fengari's modules, which are CommonJS, without waiting. Throws {@link PackageMissingError}. */
 export function loadFengariModule(path = ""): unknown {
   try {
     return require(`fengari${path}`);
   } catch (cause) {
-    throw new LuaMissingError(cause);
+    throw new PackageMissingError("fengari", "run Lua scripts", cause);
   }
 }
 

@@ -30,7 +30,7 @@ export interface ScriptInterpreter {
 const SHARED_TABLES = ["bit", "cjson", "coroutine", "math", "redis", "string", "table"];
 const CHUNK_NAME = "@user_script";
 
-/** Creates the Lua state. Throws {@link LuaMissingError} if fengari is not installed. */
+/** Creates the Lua state. Throws {@link PackageMissingError} if fengari is not installed. */
 export function createInterpreter(): ScriptInterpreter {
   const lua = loadLua();
   const lua51 = installLua51();

@@ -54,7 +54,7 @@ const NUMBER_PRECISION = 14;
 
 let installed: Lua51 | undefined;
 
-/** Wraps fengari's internals, once in a process. Throws {@link LuaMissingError} if there is no fengari. */
+/** Wraps fengari's internals, once in a process. Throws {@link PackageMissingError} if there is no fengari. */
 export function installLua51(): Lua51 {
   installed ??= install({
     objects: loadFengariModule("/src/lobject.js") as Internals["objects"],

@@ -1,12 +1,13 @@
 import type { RedisBackend } from "../backend.ts";
 import { isWriteCommand } from "../commands/table.ts";
 import { isRedisArray, isRedisError, type RedisReply } from "../reply.ts";
-import { permissionOf, type RestTokens } from "./authorization.ts";
+import { permissionOf } from "./authorization.ts";
 import { answerUnavailable } from "./availability.ts";
 import { toAnswer } from "./reply.ts";
 import { BadRequestError, readRestCall, type RestCall } from "./request.ts";
 
-export interface RedisRestOptions extends RestTokens {
+/** What an endpoint serves, and to whom. */
+export interface RedisRestOptions {
   /** Executes the commands. */
   readonly backend: RedisBackend;
   /** Permits everything. */

@@ -1,49 +1,40 @@
 import { Buffer } from "node:buffer";
 import type { RedisBackend } from "../backend.ts";
 import { type RedisBilling, toBilling } from "../billing.ts";
+import { PackageMissingError } from "../package-missing.ts";
 import type { RedisReply } from "../reply.ts";
 import { parseCommandStats } from "./command-stats.ts";
 import { createKeyLockingTranslator } from "./key-locking.ts";
 
+/** Where the server is. */
 export interface RedisServerOptions {
+  /** Its host name or address. */
   readonly host: string;
+  /** Its TCP port. */
   readonly port: number;
 }
 
 /** A real Redis server behind one connection. */
 export interface RedisServerBackend extends RedisBackend {
+  /** Executes one command. */
   execute(args: readonly string[]): Promise<RedisReply>;
+  /** Executes commands as MULTI and EXEC do. */
   transaction(commands: readonly (readonly string[])[]): Promise<RedisReply>;
   /**
    * Counts what the server executed since the last reset, as `INFO commandstats` has it: for all its clients, and with
    * the commands inside scripts. CONFIG RESETSTAT and a restart disturb the count.
    */
   billed(): Promise<RedisBilling>;
+  /** Starts the count anew. */
   resetBilled(): Promise<void>;
   /** Closes the connection; what is under way is answered first. */
   close(): Promise<void>;
 }
 
-/** Thrown when the optional peer dependency `redis` is not installed. */
-export class RedisClientMissingError extends Error {
-  override readonly name = "RedisClientMissingError";
-  readonly code = "ERR_REDIS_CLIENT_MISSING";
-  readonly retryable = false;
-  readonly hint = "Install it: npm install --save-dev redis";
-
-  constructor(cause: unknown) {
-    super("a Redis server is reached with the package 'redis', which cannot be loaded", { cause });
-  }
-
-  static is(error: unknown): error is RedisClientMissingError {
-    return error instanceof Error && "code" in error && error.code === "ERR_REDIS_CLIENT_MISSING";
-  }
-}
-
 /**
  * Connects to a Redis server over TCP.
  *
- * Scripts that carry Upstash's flag `allow-key-locking` run without it. Throws {@link RedisClientMissingError}, or the
+ * Scripts that carry Upstash's flag `allow-key-locking` run without it. Throws {@link PackageMissingError}, or the
  * client's own error if there is no server; `execute` and `transaction` reject when the connection is lost.
  */
 export async function connectRedisServer({ host, port }: RedisServerOptions): Promise<RedisServerBackend> {
@@ -95,7 +86,7 @@ async function loadClient(): Promise<typeof import("redis")> {
   try {
     return await import("redis");
   } catch (cause) {
-    throw new RedisClientMissingError(cause);
+    throw new PackageMissingError("redis", "reach a Redis server", cause);
   }
 }
 

@@ -1,0 +1,44 @@
+import { readFileSync } from "node:fs";
+
+/** The repository's folder, with a slash at its end. */
+export const root: URL = new URL("../../", import.meta.url);
+
+/** What one subpath of the package leads to. */
+export interface Target {
+  readonly "aftercommit-source": string;
+  readonly types: string;
+  readonly default: string;
+}
+
+/** What the tests read of package.json. */
+export interface Manifest {
+  readonly version: string;
+  readonly exports: Readonly<Record<string, Target | string>>;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional?: boolean }>>;
+}
+
+/** What the tests read of deno.json. */
+export interface DenoManifest {
+  readonly version: string;
+  readonly exports: Readonly<Record<string, string>>;
+  readonly imports: Readonly<Record<string, string>>;
+}
+
+/** A JSON file of the repository. */
+export function readJson<T>(path: string): T {
+  return JSON.parse(readFileSync(new URL(path, root), "utf8")) as T;
+}
+
+export const manifest: Manifest = readJson("package.json");
+
+/** The subpaths with code behind them, `.` among them, and where their source is. */
+export const entries: ReadonlyMap<string, Target> = new Map(
+  Object.entries(manifest.exports).filter((entry): entry is [string, Target] => typeof entry[1] === "object"),
+);
+
+/** The name by which a program imports a subpath. */
+export function specifierOf(subpath: string): string {
+  return `aftercommit${subpath.slice(1)}`;
+}
