@@ -11,6 +11,7 @@ import type { Inbox, InboxClaim } from "../ports/inbox.ts";
 import { askInbox, askLog } from "./ask.ts";
 import { transactionIdBeside } from "./core.ts";
 import type { Core } from "./core.ts";
+import { dropUncertain } from "./decide.ts";
 import { carryOut } from "./dispatch.ts";
 import { keepLease } from "./lease.ts";
 import type { KeptLease } from "./lease.ts";
@@ -227,12 +228,6 @@ async function markDelivered(core: Core, record: DeliveryRecord | undefined): Pr
   } catch (error) {
     core.emit({ type: "recordFailed", error });
   }
-}
-
-async function dropUncertain(core: Core, closed: ClosedTransaction): Promise<void> {
-  if (closed.uncertain.length === 0) return;
-  const changes = closed.uncertain.map((record) => ({ record, settled: true as const }));
-  await askLog(core, "the log to drop what it did not confirm", () => core.store!.transactions.record(changes));
 }
 
 function lostLease(core: Core, claim: InboxClaim): Consumption {

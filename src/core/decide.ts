@@ -26,7 +26,8 @@ export async function endTransaction(core: Core, closed: ClosedTransaction, succ
     return { undecided: false, afterwards: () => decideByCheck(core, closed, name) };
   }
   try {
-    const decision = await decideNow(core, closed, success ? "committed" : "rolledBack", "request");
+    await dropUncertain(core, closed);
+    const decision = await decideNow(core, closed.id, success ? "committed" : "rolledBack", "request");
     return { undecided: false, afterwards: () => finish(core, closed, success, decision) };
   } catch (error) {
     core.emit({ type: "undecided", transactionId: closed.id, error });
@@ -34,24 +35,23 @@ export async function endTransaction(core: Core, closed: ClosedTransaction, succ
   }
 }
 
-/**
- * Writes the decision. Whatever was refused to the handler leaves the log first, so that a commit does not send it.
- */
+/** Takes out of the log what was refused to the handler, before there is a decision that could send it. */
+export async function dropUncertain(core: Core, closed: ClosedTransaction): Promise<void> {
+  if (closed.uncertain.length === 0) return;
+  const changes = closed.uncertain.map((record) => ({ record, settled: true as const }));
+  await askLog(core, "the log to drop what it did not confirm", () => core.store!.transactions.record(changes));
+}
+
 async function decideNow(
   core: Core,
-  closed: ClosedTransaction,
+  transactionId: string,
   verdict: Verdict,
   by: "request" | "check",
 ): Promise<Decision> {
-  const { transactions } = core.store!;
-  if (closed.uncertain.length > 0) {
-    const changes = closed.uncertain.map((record) => ({ record, settled: true as const }));
-    await askLog(core, "the log to drop what it did not confirm", () => transactions.record(changes));
-  }
   const decision = await askLog(core, "the log to decide", () =>
-    transactions.decide(closed.id, verdict, core.clock.now()),
+    core.store!.transactions.decide(transactionId, verdict, core.clock.now()),
   );
-  if (decision.verdict === verdict) core.emit({ type: "decided", transactionId: closed.id, verdict, by });
+  if (decision.verdict === verdict) core.emit({ type: "decided", transactionId, verdict, by });
   return decision;
 }
 
@@ -95,10 +95,11 @@ async function releaseHeld(core: Core, transactionId: string): Promise<void> {
 
 /** After a failure, with the handler known to have ended, one answer of the check counts; no answer leaves it to the sweep. */
 async function decideByCheck(core: Core, closed: ClosedTransaction, name: string): Promise<void> {
-  const answer = await askCheck(core, name, closed.id, 1);
-  if (answer === "unknown") return;
   try {
-    const decision = await decideNow(core, closed, answer, "check");
+    await dropUncertain(core, closed);
+    const answer = await askCheck(core, name, closed.id, 1);
+    if (answer === "unknown") return;
+    const decision = await decideNow(core, closed.id, answer, "check");
     await finish(core, closed, answer === "committed", decision);
   } catch (error) {
     core.emit({ type: "undecided", transactionId: closed.id, error });

@@ -93,14 +93,15 @@ export function openTransaction(core: Core, options: OpenOptions): OpenTransacti
 
   const keep = async (batch: readonly DeliveryRecord[]): Promise<void> => {
     firstAt ??= core.clock.now();
-    try {
-      await Promise.all([
-        core.armWatchdog(),
-        askLog(core, "the log to keep half messages", () => core.store!.transactions.prepare(batch)),
-      ]);
-    } catch (error) {
+    // Both are waited for: a write still under way when the publish is refused would land after its clean-up.
+    const [kept, armed] = await Promise.allSettled([
+      askLog(core, "the log to keep half messages", () => core.store!.transactions.prepare(batch)),
+      core.armWatchdog(),
+    ]);
+    const failure = kept.status === "rejected" ? kept : armed;
+    if (failure.status === "rejected") {
       uncertain.push(...batch);
-      throw error;
+      throw failure.reason;
     }
     records.push(...batch);
     core.emit({ type: "prepared", transactionId: options.id, deliveries: batch.length, level });

@@ -36,7 +36,7 @@ export function transactionMiddleware(
   return async function transaction(c, next) {
     const outer = c.get("tx") as Transaction | undefined;
     if (outer !== undefined) {
-      requireSameLevel(outer, options);
+      requireSameDecision(outer, options);
       return next();
     }
     const { core } = serviceOf(c.env);
@@ -50,16 +50,17 @@ export function transactionMiddleware(
       await askLog(core, "the log to answer before the work begins", () => core.store!.transactions.decisions([id]));
     }
     c.set("tx", open.tx);
+    checks.set(open.tx, options.check);
 
     const decided = async (): Promise<void> => {
+      let success = false;
       let thrown: { readonly error: unknown } | undefined;
       try {
         await next();
+        success = c.error === undefined && (options.commitWhen?.(c) ?? c.res.status < 400);
       } catch (error) {
         thrown = { error };
       }
-      const failed = thrown !== undefined || c.error !== undefined;
-      const success = !failed && (options.commitWhen?.(c) ?? c.res.status < 400);
       const ending = await endTransaction(core, await open.close(), success);
       if (ending.undecided && thrown === undefined) c.header(UNDECIDED_HEADER, id);
       if (ending.afterwards !== undefined) after.run(c, core, ending.afterwards);
@@ -69,12 +70,16 @@ export function transactionMiddleware(
   };
 }
 
+/** Which check decides a transaction, for a middleware that finds it open. */
+const checks = new WeakMap<Transaction, string | undefined>();
+
 /** Mounted twice on a path, the outer transaction is the one; it cannot be decided in two ways. */
-function requireSameLevel(outer: Transaction, options: TransactionOptions): void {
-  const level = options.check === undefined ? "marked" : "checked";
-  if (outer.level === level) return;
+function requireSameDecision(outer: Transaction, { check }: TransactionOptions): void {
+  const outerCheck = checks.get(outer);
+  if (check === outerCheck) return;
+  const describe = (name: string | undefined) => (name === undefined ? "marked" : `checked by "${name}"`);
   throw new TransactionStateError(
-    `Expected one level for a request, found "${level}" inside a transaction that is "${outer.level}".`,
+    `Expected one level for a request, found ${describe(check)} inside a transaction that is ${describe(outerCheck)}.`,
     {
       hint: "Mount ac.transaction() once on the path, or with the same options.",
       transactionId: outer.id,
@@ -82,7 +87,8 @@ function requireSameLevel(outer: Transaction, options: TransactionOptions): void
   );
 }
 
-const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+/** Version ff and ids of zeros alone are not valid. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /** The caller's trace context, where it is well formed. Source: W3C Trace Context. */
 function traceOf(c: Context): { traceparent?: string; tracestate?: string } {

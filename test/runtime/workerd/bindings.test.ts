@@ -19,10 +19,10 @@ async function startService(qstash: QStashOptions) {
       return ((await response.json()) as { id: string }).id;
     },
     consumed: (id: string) =>
-      vi.waitFor(
-        async () => expect(await worker.query("select message_id as id from effects")).toEqual([{ id }]),
-        { timeout: 10_000, interval: 20 },
-      ),
+      vi.waitFor(async () => expect(await worker.query("select message_id as id from effects")).toEqual([{ id }]), {
+        timeout: 10_000,
+        interval: 20,
+      }),
   };
 }
 

@@ -6,7 +6,7 @@ import { Client, Receiver } from "@upstash/qstash";
 import { Redis } from "@upstash/redis";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { DEV_CREDENTIALS, type DevServer, type DevServerOptions, startDevServer } from "../../../adapters/dev/index.ts";
-import { startRedisServer } from "../../support/redis-server.ts";
+import { findFreePort, startRedisServer } from "../../support/redis-server.ts";
 import { startDestination } from "./qstash-harness.ts";
 
 async function start(options?: DevServerOptions): Promise<DevServer> {
@@ -70,6 +70,11 @@ test("a real Redis server can stand behind the REST API", async ({ skip }) => {
   await client.set("n", 7);
   expect(await client.incr("n")).toBe(8);
   expect(await redis.backend.execute(["GET", "n"])).toBe("8");
+});
+
+test("a start in front of a Redis server that is not there fails at once", async () => {
+  const port = await findFreePort();
+  await expect(start({ redis: { host: "127.0.0.1", port } })).rejects.toThrow(/ECONNREFUSED/);
 });
 
 test("tokens and signing keys differ from start to start", async () => {

@@ -31,6 +31,9 @@ export interface RedisServerBackend extends RedisBackend {
   close(): Promise<void>;
 }
 
+/** How long after a lost connection the server is looked for again. */
+const RECONNECT_MILLIS = 100;
+
 /**
  * Connects to a Redis server over TCP.
  *
@@ -39,14 +42,18 @@ export interface RedisServerBackend extends RedisBackend {
  */
 export async function connectRedisServer({ host, port }: RedisServerOptions): Promise<RedisServerBackend> {
   const { createClient, ErrorReply, RESP_TYPES } = await loadClient();
+  let connected = false;
   const client = createClient({
     RESP: 2,
-    socket: { host, port },
+    // A server that is not there is told at once; one that restarts is found again, and commands meanwhile reject.
+    socket: { host, port, reconnectStrategy: () => (connected ? RECONNECT_MILLIS : false) },
+    disableOfflineQueue: true,
     commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } },
   });
   // Every command that suffers rejects; without a listener the event would end the process.
   client.on("error", () => {});
   await client.connect();
+  connected = true;
   const keyLocking = createKeyLockingTranslator();
 
   const send = async (args: readonly string[]): Promise<RedisReply> => {

@@ -1,0 +1,176 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { createRedisEngine } from "../../adapters/dev/redis/index.ts";
+import { redisStore } from "../../adapters/redis/index.ts";
+import { memoryStore } from "../../src/memory/index.ts";
+import type { DeliveryRecord } from "../../src/model/delivery.ts";
+import type { Verdict } from "../../src/model/states.ts";
+import type { LogStore } from "../../src/ports/log-store.ts";
+import type { Page, PageOptions } from "../../src/ports/log-reader.ts";
+import type { Claim, Mark } from "../../src/ports/transaction-log.ts";
+import { redriven, sampleId, sampleLetter, sampleRecord } from "../../src/testing/samples.ts";
+import { simulatedClock } from "../../src/testing/index.ts";
+import { backendExecutor } from "../support/upstash-endpoint.ts";
+
+/**
+ * The lengths of time are chosen so that each of them ends, or none: a Redis that puts back what a stale call touched
+ * begins its time to live anew, which no reply tells.
+ */
+const LEASE = 60_000;
+const PAST_LEASE = 120_000;
+const RETENTION = 30 * 86_400_000;
+const AGES = 400 * 86_400_000;
+const WAITS = [0, 1, PAST_LEASE, 500_000] as const;
+
+/** One operation; numbers choose among what there is. */
+type Operation = readonly [name: keyof typeof OPERATIONS, a: number, b: number, c: number];
+
+/** A store, and how it numbers the claims that both stores made. */
+interface Side {
+  readonly store: LogStore;
+  readonly claims: Claim[];
+}
+
+interface World {
+  readonly clock: ReturnType<typeof simulatedClock>;
+}
+
+const IDS = [1, 2, 3].map(sampleId);
+const EPOCHS = [undefined, "epoch-1", "epoch-2"] as const;
+/** Two deliveries of each transaction, one of them with a large body, each in three epochs. */
+const RECORDS: readonly DeliveryRecord[] = IDS.flatMap((transactionId, i) =>
+  [0, 1].flatMap((index) =>
+    EPOCHS.map((epoch) => {
+      const body = index === 0 ? '{"n":0}' : `{"text":"${"ä".repeat(4_200)}"}`;
+      const record = sampleRecord({ transactionId, index, body, deadlineMillis: WAITS[i]! });
+      return epoch === undefined ? record : redriven(record, epoch);
+    }),
+  ),
+);
+const VERDICTS: readonly Verdict[] = ["committed", "rolledBack"];
+const MARKS: readonly Mark[] = ["half", "published", "doubted"];
+const pick = <T>(list: readonly T[], choice: number): T => list[choice % list.length]!;
+
+const runOf = (a: number, b: number) => ({ consumer: "receipt", messageId: `m${a % 2}`, token: `t${b % 3}` });
+
+const OPERATIONS = {
+  prepare: ({ store }: Side, _: World, a: number, b: number) =>
+    store.transactions.prepare(RECORDS.filter((record, i) => record.transactionId === pick(IDS, a) && i % 3 <= b % 2)),
+  decide: ({ store }: Side, { clock }: World, a: number, b: number) =>
+    store.transactions.decide(pick(IDS, a), pick(VERDICTS, b), clock.now()),
+  decisions: async ({ store }: Side) => [...(await store.transactions.decisions(IDS))].sort(),
+  record: ({ store }: Side, _: World, a: number, b: number, c: number) => {
+    const record = pick(RECORDS, a);
+    return store.transactions.record([
+      c % 5 === 0
+        ? { record, settled: true }
+        : { record, mark: pick(MARKS, b), attempts: [0, 7, 255, 300][c % 4]!, afterMillis: pick(WAITS, c) },
+    ]);
+  },
+  recordClaim: async ({ store, claims }: Side, _: World, a: number, b: number, c: number) => {
+    if (claims.length === 0) return;
+    const { record, token } = claims[Math.max(0, claims.length - 1 - (a % 6))]!;
+    await store.transactions.record([
+      c % 3 === 0
+        ? { record, token, settled: true }
+        : { record, token, mark: pick(MARKS, b), attempts: b, afterMillis: pick(WAITS, c) },
+    ]);
+  },
+  claim: async ({ store, claims }: Side, { clock }: World, a: number) => {
+    const limit = [1, 2, 100][a % 3]!;
+    const batch = await store.transactions.claimDue({ limit, leaseMillis: LEASE, now: clock.now() });
+    claims.push(...batch.claims);
+    return { ...batch, claims: batch.claims.map(({ token: _, ...claim }) => claim) };
+  },
+  bury: ({ store }: Side, _: World, a: number, b: number) =>
+    store.deadLetters.bury(sampleLetter(pick(RECORDS, a), { detail: `account ${b}` })),
+  redrive: ({ store }: Side, _: World, a: number, b: number) => {
+    const { transactionId, index } = pick(RECORDS, a);
+    const epochs = RECORDS.filter((record) => record.transactionId === transactionId && record.index === index);
+    return store.deadLetters.redrive(sampleLetter(pick(RECORDS, a)), pick(epochs.slice(1), b));
+  },
+  discard: ({ store }: Side, _: World, a: number) => store.deadLetters.discard(sampleLetter(pick(RECORDS, a))),
+  hold: ({ store, claims }: Side, _: World, a: number) => store.deadLetters.hold(claims.slice(-1 - (a % 4))),
+  release: ({ store }: Side, _: World, a: number) => store.deadLetters.release(pick(IDS, a)),
+  inboxClaim: ({ store }: Side, _: World, a: number, b: number) => store.inbox.claim(runOf(a, b), LEASE),
+  inboxRenew: ({ store }: Side, _: World, a: number, b: number) => store.inbox.renew(runOf(a, b), LEASE),
+  inboxComplete: ({ store }: Side, { clock }: World, a: number, b: number, c: number) =>
+    store.inbox.complete(runOf(a, b), {
+      outcome: `"${c % 2}"`,
+      retentionMillis: RETENTION,
+      ...(c % 3 === 0 ? {} : { child: { transactionId: pick(IDS, a), at: clock.now() } }),
+    }),
+  inboxRelease: ({ store }: Side, _: World, a: number, b: number) => store.inbox.release(runOf(a, b)),
+  inboxLook: ({ store }: Side, _: World, a: number) => store.inbox.look(runOf(a, 0)),
+  rollBackLapsed: ({ store }: Side, { clock }: World, a: number, b: number, c: number) =>
+    store.inbox.rollBackLapsed(runOf(a, b), { transactionId: pick(IDS, c), at: clock.now() }),
+  cleanUp: ({ store }: Side, { clock }: World) => store.cleanUp({ now: clock.now(), retentionMillis: AGES / 4 }),
+  read: async ({ store: { reader } }: Side, _: World, a: number, b: number) => ({
+    transaction: await reader.transaction(pick(IDS, a)),
+    letter: await reader.deadLetter(pick(RECORDS, b).key),
+    dead: await pages(reader.listDead, 1 + (b % 3)),
+    held: await pages(reader.listHeld, 1 + (b % 3)),
+    unsettled: await pages(reader.listUnsettled, 1 + (b % 3)),
+    counts: await reader.counts(),
+  }),
+} satisfies Record<string, (side: Side, world: World, a: number, b: number, c: number) => Promise<unknown>>;
+
+async function pages<T>(list: (page: PageOptions) => Promise<Page<T>>, limit: number): Promise<(readonly T[])[]> {
+  const found: (readonly T[])[] = [];
+  let cursor: string | undefined;
+  do {
+    const page: Page<T> = await list({ limit, ...(cursor === undefined ? {} : { cursor }) });
+    found.push(page.items);
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+  return found;
+}
+
+/** Gives every record that no sweep has seen its time, as the memory store does from the beginning. */
+const STAMP = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], '-inf', '0', 'BYSCORE')) do
+  local size = -tonumber(redis.call('ZSCORE', KEYS[1], member))
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now * 2048 + size), member)
+end
+`;
+
+const names = Object.keys(OPERATIONS) as (keyof typeof OPERATIONS)[];
+const operation: fc.Arbitrary<Operation> = fc.tuple(fc.constantFrom(...names), fc.nat(35), fc.nat(35), fc.nat(35));
+const step = fc.record({
+  operation,
+  // Mostly a moment; at times a lease; seldom so long that everything is forgotten.
+  millis: fc.oneof(
+    { weight: 12, arbitrary: fc.constant(1) },
+    { weight: 3, arbitrary: fc.constant(PAST_LEASE) },
+    {
+      weight: 1,
+      arbitrary: fc.constant(AGES),
+    },
+  ),
+});
+
+test("the memory store answers every sequence of operations as the Redis store does", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60, size: "max" }), async (steps) => {
+      const clock = simulatedClock();
+      const engine = createRedisEngine({ now: clock.now });
+      const admin = backendExecutor(engine);
+      const memory: Side = { store: memoryStore({ clock }), claims: [] };
+      const redis: Side = { store: redisStore(admin), claims: [] };
+      for (const {
+        operation: [name, a, b, c],
+        millis,
+      } of steps) {
+        await clock.advance(millis);
+        const run = (side: Side): Promise<unknown> => OPERATIONS[name](side, { clock }, a, b, c);
+        const expected = await run(redis);
+        await admin.execute(["EVAL", STAMP, "1", "{aftercommit:0}:due"]);
+        expect(await run(memory), `${name} ${a} ${b} ${c}`).toEqual(expected);
+      }
+      expect(await memory.store.reader.counts()).toEqual(await redis.store.reader.counts());
+    }),
+    { numRuns: 1_000, seed: 20_270_115 },
+  );
+}, 120_000);
