@@ -1,9 +1,10 @@
 import { deduplicationId } from "../model/delivery.ts";
+import type { DeliveryRecord } from "../model/delivery.ts";
 import { MAX_ATTEMPTS } from "../ports/transaction-log.ts";
 import type { Claim, DeliveryChange } from "../ports/transaction-log.ts";
 import { askLog, askTransport } from "./ask.ts";
 import { backOff, CONFIRM_BACK_OFF } from "./back-off.ts";
-import { bury } from "./dead-letters.ts";
+import { bury, isDone } from "./dead-letters.ts";
 import type { Core } from "./core.ts";
 
 /**
@@ -20,8 +21,8 @@ export async function confirm(core: Core, claims: readonly Claim[]): Promise<num
       : await askTransport(core, "the transport to tell of deliveries", () =>
           reports.outcomes(claims.map((claim) => deduplicationId(claim.record))),
         );
-  let confirmed = 0;
   const changes: DeliveryChange[] = [];
+  const delivered: DeliveryRecord[] = [];
   for (const claim of claims) {
     const { record, token } = claim;
     const outcome = outcomes.get(deduplicationId(record)) ?? "pending";
@@ -37,17 +38,14 @@ export async function confirm(core: Core, claims: readonly Claim[]): Promise<num
       });
       continue;
     }
-    if (outcome === "failed") await buryUnreported(core, claim);
-    else confirmed++;
+    const arrived = outcome === "delivered" || (await isDone(core, record.destination, record.messageId));
+    if (arrived) delivered.push(record);
+    else await buryUnreported(core, claim);
     changes.push({ record, token, settled: true });
   }
   await askLog(core, "the log to record deliveries", () => core.store!.transactions.record(changes));
-  for (const change of changes) {
-    const { key, transactionId } = change.record;
-    if (outcomes.get(deduplicationId(change.record)) === "delivered")
-      core.emit({ type: "delivered", key, transactionId });
-  }
-  return confirmed;
+  for (const { key, transactionId } of delivered) core.emit({ type: "delivered", key, transactionId });
+  return delivered.length;
 }
 
 /** The failure route has not been called, or not yet; if it was, its account of the failure stands. */

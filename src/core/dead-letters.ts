@@ -94,7 +94,7 @@ function readable(meta: string, body: string): DeliveryRecord | undefined {
 }
 
 /** Whether the consumer at that URL has done the message, as far as an inbox shared with it can tell. */
-async function isDone(core: Core, url: string, messageId: string): Promise<boolean> {
+export async function isDone(core: Core, url: string, messageId: string): Promise<boolean> {
   const subject = url.split("?")[0]!;
   const consumer = core.consumerNames.get(subject) ?? subject;
   const found = await askInbox(core, "the inbox to tell of a message", () =>

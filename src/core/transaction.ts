@@ -6,10 +6,10 @@ import { DURATION_FORM, parseDuration } from "../model/duration.ts";
 import type { Duration } from "../model/duration.ts";
 import { encodeEnvelope } from "../model/envelope.ts";
 import type { Envelope } from "../model/envelope.ts";
-import { headerProblems } from "../model/headers.ts";
+import { headerProblems, withHeaders } from "../model/headers.ts";
 import { fingerprint } from "../model/ids.ts";
 import type { Level } from "../model/states.ts";
-import { validated } from "../model/topic.ts";
+import { isRetryDelay, validated } from "../model/topic.ts";
 import type { Topic, TopicOptions } from "../model/topic.ts";
 import { askLog } from "./ask.ts";
 import type { Core } from "./core.ts";
@@ -233,7 +233,7 @@ function encoded(topic: Topic, envelope: Omit<Envelope, "decidedat">): string {
 }
 
 function sendOptions(topic: Topic, options: PublishOptions, now: number): SendOptions {
-  const merged = { ...topic.options, ...options, headers: { ...topic.options.headers, ...options.headers } };
+  const merged = { ...topic.options, ...options, headers: withHeaders(topic.options.headers, options.headers) };
   const refuse = (expected: string, found: string, hint: string): never => {
     throw new InvalidMessageError(`Expected ${expected} for the topic "${topic.name}", found ${found}.`, { hint });
   };
@@ -245,11 +245,13 @@ function sendOptions(topic: Topic, options: PublishOptions, now: number): SendOp
   };
   const wrong = headerProblems(merged.headers)[0];
   if (wrong !== undefined) refuse(wrong.expected, wrong.found, wrong.remedy);
-  const { retries, retryDelay, notBefore } = merged;
+  const { retries, retryDelay, notBefore, on = "commit" } = merged;
+  if (on !== "commit" && on !== "rollback")
+    refuse('on to be "commit" or "rollback"', "another value", 'Leave it out for "commit".');
   if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0 && retries <= 100)) {
     refuse("retries to be a whole number from 0 to 100", String(retries), "Leave it out for the topic's own.");
   }
-  if (retryDelay !== undefined && !/^[\w\s.+\-*/(),]{1,256}$/.test(retryDelay)) {
+  if (retryDelay !== undefined && !isRetryDelay(retryDelay)) {
     refuse(
       "retryDelay to be an arithmetic expression",
       "other characters",

@@ -32,7 +32,16 @@ export async function verifyRequest(c: Context, service: Service, limit: number)
   const verification = await receiver.verify({ headers: c.req.raw.headers, body, url });
   if (!verification.verified) return refuse(401, verification.reason, "unauthorized");
   if (verification.signedBy === "next") core.emit({ type: "signedByNext", path });
-  return { body: new TextDecoder().decode(body), url: new URL(url), subject: verification.subject };
+  return { body: textOf(body), url: new URL(url), subject: verification.subject };
+}
+
+/** The body as text. What is not UTF-8, and a byte order mark, become what no JSON begins with: never other data. */
+function textOf(body: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
+  } catch {
+    return "\ufffd";
+  }
 }
 
 /** The URL the transport was told to call: scheme and host by configuration, path and query as requested. */
@@ -40,7 +49,7 @@ function signedUrl(publicUrl: URL, requested: string): string {
   const { pathname, search } = new URL(requested);
   const base = publicUrl.pathname.replace(/\/+$/, "");
   const whole = base === "" || pathname === base || pathname.startsWith(`${base}/`);
-  return whole ? new URL(pathname + search, publicUrl.origin).href : joinUrl(publicUrl.href, pathname + search);
+  return whole ? new URL(publicUrl.origin + pathname + search).href : joinUrl(publicUrl.href, pathname + search);
 }
 
 /** The bytes of a body, counted as they come in; `undefined` as soon as they pass the limit. A Content-Length is not believed. */

@@ -45,6 +45,16 @@ export function headerProblems(headers: Readonly<Record<string, string>>): Confi
   return problems;
 }
 
+/** Headers with others in their place; names are the same in any case. */
+export function withHeaders(
+  headers: Readonly<Record<string, string>> = {},
+  others: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const replaced = new Set(Object.keys(others).map((name) => name.toLowerCase()));
+  const kept = Object.entries(headers).filter(([name]) => !replaced.has(name.toLowerCase()));
+  return { ...Object.fromEntries(kept), ...others };
+}
+
 function problem(expected: string, found: string, remedy: string): ConfigurationProblem {
   return { path: "headers", expected, found, remedy };
 }

@@ -30,6 +30,13 @@ export interface Topic<Input = unknown, Output = Input> {
   readonly options: TopicOptions;
 }
 
+const RETRY_DELAY = /^[\w +\-*/(),.]{1,256}$/;
+
+/** Tells whether a text may be an arithmetic expression, on one line. */
+export function isRetryDelay(text: string): boolean {
+  return RETRY_DELAY.test(text);
+}
+
 const TOPIC_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 /**
@@ -73,6 +80,14 @@ function optionProblems(name: string, options: TopicOptions): ConfigurationProbl
       expected: "a whole number from 0 to 100",
       found: String(retries),
       remedy: `Leave it out for ${DEFAULT_RETRIES}.`,
+    });
+  }
+  if (options.retryDelay !== undefined && !isRetryDelay(options.retryDelay)) {
+    problems.push({
+      path: `topic "${name}".retryDelay`,
+      expected: "an arithmetic expression",
+      found: "other characters",
+      remedy: 'Write one such as "1000 * pow(2, retried)".',
     });
   }
   for (const field of ["timeout", "delay"] as const) {

@@ -66,10 +66,14 @@ export function operatorOf({ core }: Service): Operator {
     async decide(transactionId, verdict) {
       const found = await askLog(core, "the log to show a transaction", () => store.reader.transaction(transactionId));
       if (found.decision === undefined && found.held.length === 0 && found.unsettled.length === 0) {
-        throw new OperationError("ERR_NOT_FOUND", `Expected a transaction that waits, found nothing of "${transactionId}".`, {
-          hint: "List what is held, and copy the id from there.",
-          transactionId,
-        });
+        throw new OperationError(
+          "ERR_NOT_FOUND",
+          `Expected a transaction that waits, found nothing of "${transactionId}".`,
+          {
+            hint: "List what is held, and copy the id from there.",
+            transactionId,
+          },
+        );
       }
       const decision = await askLog(core, "the log to decide", () =>
         store.transactions.decide(transactionId, verdict, core.clock.now()),

@@ -1,12 +1,15 @@
 import { execFile } from "node:child_process";
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { beforeAll, expect, test } from "vitest";
 import { root } from "./manifest.ts";
 import { moduleOf, snippetsOf } from "./snippets.ts";
 import type { Snippet } from "./snippets.ts";
 
-const documents = ["README.md", ...globSync("docs/**/*.md", { cwd: root.pathname })];
+const guides = readdirSync(new URL("docs", root), { recursive: true, encoding: "utf8" }).filter((name) =>
+  name.endsWith(".md"),
+);
+const documents = ["README.md", ...guides.map((name) => `docs/${name}`)];
 const snippets = documents.flatMap((document) => snippetsOf(document, readFileSync(new URL(document, root), "utf8")));
 
 // Inside the repository, so that "aftercommit" is this package.
