@@ -48,12 +48,18 @@ export interface ErrorDetails {
 
 /** The base of all errors of this library: compare `code`, or use the `is` of the class you mean. */
 export class AftercommitError extends Error {
+  /** What went wrong, for programs. */
   readonly code: ErrorCode;
+  /** What to do about it, one sentence. */
   readonly hint: string;
+  /** Whether the same call may succeed when it is made again. */
   readonly retryable: boolean;
+  /** The transaction it happened in, where there was one. */
   readonly transactionId: string | undefined;
+  /** The message it happened to, where there was one. */
   readonly messageId: string | undefined;
 
+  /** Makes an error whose message ends with its hint. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails) {
     super(`${message} ${details.hint}`, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = new.target.name;
@@ -76,9 +82,19 @@ export class AftercommitError extends Error {
     return new Response(JSON.stringify({ error }), { status, headers });
   }
 
-  /** Tells whether a caught value is an error of this library, whichever copy of the package threw it. */
-  static is(value: unknown): value is AftercommitError {
-    return value instanceof Error && "code" in value && typeof value.code === "string" && "hint" in value;
+  /** The codes that errors of this class have; every code for {@link AftercommitError} itself. */
+  static readonly codes: readonly ErrorCode[] | undefined = undefined;
+
+  /**
+   * Tells whether a caught value is an error of this class, whichever copy of the package threw it. Database drivers
+   * have errors with a code and a hint too: those are none.
+   */
+  static is<E extends AftercommitError>(
+    this: { readonly prototype: E; readonly codes: readonly ErrorCode[] | undefined },
+    value: unknown,
+  ): value is E {
+    if (!(value instanceof Error) || !("code" in value) || !("hint" in value) || !("getResponse" in value)) return false;
+    return this.codes?.some((code) => code === value.code) ?? String(value.code).startsWith("ERR_");
   }
 }
 
@@ -86,15 +102,22 @@ export class AftercommitError extends Error {
 export interface ConfigurationProblem {
   /** Where in the configuration: `"publicUrl"`, `"routes[\"order.paid\"][0]"`. */
   readonly path: string;
+  /** What would be right. */
   readonly expected: string;
+  /** What is there, shortened. */
   readonly found: string;
+  /** What to do about it. */
   readonly remedy: string;
 }
 
 /** The configuration cannot work: thrown at start, with every problem at once. */
 export class ConfigurationError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_CONFIGURATION"];
+  /** Everything that is wrong, in the order in which it was looked at. */
   readonly problems: readonly ConfigurationProblem[];
 
+  /** Makes an error that lists the problems, each with its remedy. */
   constructor(problems: readonly ConfigurationProblem[]) {
     const lines = problems.map((p) => `\n  ${p.path}: expected ${p.expected}, found ${p.found}. ${p.remedy}`);
     const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
@@ -107,6 +130,10 @@ export class ConfigurationError extends AftercommitError {
 
 /** A message that cannot be sent as it is: its data, its headers, its destination or its size. */
 export class InvalidMessageError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_INVALID_MESSAGE", "ERR_UNKNOWN_TOPIC", "ERR_MESSAGE_TOO_LARGE"];
+
+  /** Makes one; without a code it is `"ERR_INVALID_MESSAGE"`. */
   constructor(
     message: string,
     details: ErrorDetails & { readonly code?: "ERR_INVALID_MESSAGE" | "ERR_UNKNOWN_TOPIC" | "ERR_MESSAGE_TOO_LARGE" },
@@ -117,6 +144,10 @@ export class InvalidMessageError extends AftercommitError {
 
 /** A call on a transaction in a state that does not allow it: after its decision, or at another level. */
 export class TransactionStateError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_TRANSACTION_DECIDED"];
+
+  /** Makes one, with the transaction's id among its details. */
   constructor(message: string, details: ErrorDetails) {
     super("ERR_TRANSACTION_DECIDED", message, details);
   }
@@ -124,6 +155,10 @@ export class TransactionStateError extends AftercommitError {
 
 /** A store or transport did not answer, or answered with an error; the call may or may not have been applied. */
 export class UnavailableError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_LOG_UNAVAILABLE", "ERR_INBOX_UNAVAILABLE", "ERR_TRANSPORT_UNAVAILABLE"];
+
+  /** Makes one that says who did not answer; always retryable. */
   constructor(
     code: "ERR_LOG_UNAVAILABLE" | "ERR_INBOX_UNAVAILABLE" | "ERR_TRANSPORT_UNAVAILABLE",
     message: string,
@@ -135,11 +170,19 @@ export class UnavailableError extends AftercommitError {
 
 /** An operator's call that cannot be done: the thing is not there, or is in another state. */
 export class OperationError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_NOT_FOUND", "ERR_CONFLICT", "ERR_EXPIRED"];
+
+  /** Not there; there in another state; or too long ago. */
   declare readonly code: "ERR_NOT_FOUND" | "ERR_CONFLICT" | "ERR_EXPIRED";
 }
 
 /** A stored record that this version cannot read. */
 export class UndecodableError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_UNDECODABLE"];
+
+  /** Makes one; the record is left for a release that can read it. */
   constructor(message: string, details: ErrorDetails) {
     super("ERR_UNDECODABLE", message, details);
   }
@@ -154,6 +197,10 @@ export class UndecodableError extends AftercommitError {
  * ```
  */
 export class FatalError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_FATAL"];
+
+  /** Makes one; the message is kept with the dead letter. */
   constructor(message: string, options: { readonly cause?: unknown } = {}) {
     super("ERR_FATAL", message, { hint: "The delivery goes to the dead letters; redrive it once mended.", ...options });
   }
@@ -168,9 +215,13 @@ export class FatalError extends AftercommitError {
  * ```
  */
 export class RetryableError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_RETRYABLE"];
+
   /** How long the transport should wait, `"30s"` or milliseconds; the transport's own back-off where it is left out. */
   readonly retryAfter: string | number | undefined;
 
+  /** Makes one; without `retryAfter` the transport's own back-off applies. */
   constructor(message: string, options: { readonly retryAfter?: string | number; readonly cause?: unknown } = {}) {
     super("ERR_RETRYABLE", message, {
       hint: "The transport tries again.",

@@ -16,9 +16,9 @@ import { verifySignature } from "./verifier.ts";
 export interface QStashReceiverOptions extends SigningKeyOptions {
   /** How far the clocks of QStash and of this service may be apart, up to 60 s. @default DEFAULT_CLOCK_TOLERANCE */
   readonly clockTolerance?: Duration | undefined;
-  /** @default the runtime's WebCrypto */
+  /** Computes the signatures. @default WebCrypto */
   readonly crypto?: Crypto | undefined;
-  /** @default the runtime's clock */
+  /** Tells whether a token is in force. @default the system's clock */
   readonly clock?: Clock | undefined;
 }
 

@@ -3,7 +3,9 @@ import { utf8 } from "../../src/model/bytes.ts";
 
 /** The two keys that QStash shows for a region: it signs with the current one, and with the next one after a rotation. */
 export interface SigningKeyPair {
+  /** The key that QStash signs with. */
   readonly current: string;
+  /** The key that it signs with after a rotation. */
   readonly next: string;
 }
 

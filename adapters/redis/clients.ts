@@ -5,17 +5,21 @@ import { redisStore } from "./store.ts";
 
 /** A client of the `redis` package (node-redis), connected. */
 export interface NodeRedisLike {
+  /** Sends one command, and resolves to its reply. */
   sendCommand(command: string[]): Promise<unknown>;
 }
 
 /** A cluster client of the `redis` package, connected: it wants to know a key to find the node by. */
 export interface NodeRedisClusterLike {
+  /** Sends one command to the node of a key, and resolves to its reply. */
   sendCommand(key: string | undefined, isReadonly: boolean | undefined, command: string[]): Promise<unknown>;
+  /** What tells a cluster client from another. */
   readonly slots: unknown;
 }
 
 /** A client of the `ioredis` package, or its cluster client. */
 export interface IoRedisLike {
+  /** Sends one command, and resolves to its reply. */
   call(command: string, ...args: string[]): Promise<unknown>;
 }
 

@@ -60,9 +60,10 @@ export function redisLogReader(redis: RedisExecutor, keyspace: Keyspace): LogRea
     decode: (keys: ShardKeys, members: readonly string[]) => Promise<T[]>,
   ): Promise<Page<T>> =>
     list(page, async (keys, from, limit) => {
-      const members = await lexRange(collection(keys), from === "" ? "-" : `[${from}`, "+", limit + 1);
+      const members = await lexRange(collection(keys), from === "" ? "-" : `(${from}\u000b`, "+", limit + 1);
       const taken = members.slice(0, limit);
-      return { items: await decode(keys, taken), taken: taken.length, rest: members[limit]?.split("\n")[0] };
+      const rest = members.length > limit ? (taken.at(-1)?.split("\n")[0] ?? "") : undefined;
+      return { items: await decode(keys, taken), taken: taken.length, rest };
     });
 
   return {
@@ -119,7 +120,7 @@ interface ShardPart<T> {
   readonly items: readonly T[];
   /** How many were read for it, those that this version cannot read included. */
   readonly taken: number;
-  /** Where the next page goes on in this shard, if there is more in it: one more than asked for was looked at. */
+  /** After which place the next page goes on in this shard, if there is more in it: one more than asked for was looked at. */
   readonly rest: string | undefined;
 }
 

@@ -2,21 +2,39 @@ import type { RedisExecutor } from "../redis/executor.ts";
 
 /** What is used of a `Redis` of `@upstash/redis`, by shape: any version and any of its platform entries fits. */
 export interface UpstashRedisLike {
+  /** `EVAL`. */
   eval(script: string, keys: string[], args: string[]): Promise<unknown>;
+  /** `GET`. */
   get(key: string): Promise<unknown>;
+  /** `MGET`. */
   mget(...keys: string[]): Promise<unknown>;
+  /** `SET … NX GET PX`. */
   set(key: string, value: string, options: { nx: true; get: true; px: number }): Promise<unknown>;
-  zadd(key: string, options: { nx: true } | { xx: true }, ...members: [Scored, ...Scored[]]): Promise<unknown>;
+  /** `ZADD` with `NX` or `XX`. */
+  zadd(
+    key: string,
+    options: { nx: true } | { xx: true },
+    ...members: [ScoredMember, ...ScoredMember[]]
+  ): Promise<unknown>;
+  /** `ZCARD`. */
   zcard(key: string): Promise<unknown>;
+  /** `ZMSCORE`. */
   zmscore(key: string, members: string[]): Promise<unknown>;
+  /** `ZRANGE`, with whichever of its options. */
   zrange(key: string, from: never, to: never, options: never): Promise<unknown>;
+  /** `ZREM`. */
   zrem(key: string, ...members: string[]): Promise<unknown>;
+  /** `ZSCAN … MATCH … COUNT`. */
   zscan(key: string, cursor: string, options: { match: string; count: number }): Promise<unknown>;
+  /** `ZSCORE`. */
   zscore(key: string, member: string): Promise<unknown>;
 }
 
-interface Scored {
+/** A member of a sorted set, with its score. */
+export interface ScoredMember {
+  /** By which the set is ordered. */
   readonly score: number;
+  /** The member. */
   readonly member: string;
 }
 
@@ -28,7 +46,11 @@ export function upstashExecutor(redis: UpstashRedisLike): RedisExecutor {
     MGET: (keys) => redis.mget(...keys),
     SET: ([key, value, _nx, _get, _px, millis]) => redis.set(key!, value!, { nx: true, get: true, px: Number(millis) }),
     ZADD: ([key, condition, ...pairs]) =>
-      redis.zadd(key!, condition === "NX" ? { nx: true } : { xx: true }, ...(scored(pairs) as [Scored, ...Scored[]])),
+      redis.zadd(
+        key!,
+        condition === "NX" ? { nx: true } : { xx: true },
+        ...(scored(pairs) as [ScoredMember, ...ScoredMember[]]),
+      ),
     ZCARD: ([key]) => redis.zcard(key!),
     ZMSCORE: ([key, ...members]) => redis.zmscore(key!, members),
     ZRANGE: ([key, from, to, ...flags]) =>
@@ -48,8 +70,8 @@ export function upstashExecutor(redis: UpstashRedisLike): RedisExecutor {
   };
 }
 
-function scored(pairs: readonly string[]): Scored[] {
-  const found: Scored[] = [];
+function scored(pairs: readonly string[]): ScoredMember[] {
+  const found: ScoredMember[] = [];
   for (let i = 0; i < pairs.length; i += 2) found.push({ score: Number(pairs[i]), member: pairs[i + 1]! });
   return found;
 }

@@ -5,7 +5,7 @@ import { upstashExecutor } from "./executor.ts";
 import type { UpstashRedisLike } from "./executor.ts";
 
 export type { RedisStoreOptions } from "../redis/keys.ts";
-export type { UpstashRedisLike } from "./executor.ts";
+export type { ScoredMember, UpstashRedisLike } from "./executor.ts";
 
 /**
  * The log and the inbox on Upstash Redis, over HTTP.

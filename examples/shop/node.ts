@@ -18,6 +18,7 @@ const { app, ac } = createShop({
   orders: sqliteOrders(env.SHOP_DATABASE ?? "shop.sqlite"),
   boot: env.SHOP_BOOT ?? crypto.randomUUID(),
   failureRate: Number(env.SHOP_FAILURE_RATE ?? 0),
+  ...(demo ? { delivery: { retries: 5, retryDelay: "800 * pow(2, retried)" } } : {}),
   infrastructure: {
     publicUrl: env.PUBLIC_URL ?? `http://127.0.0.1:${port}`,
     dev: env.NODE_ENV !== "production",
@@ -41,7 +42,7 @@ const { app, ac } = createShop({
             confirmAfter: "2s",
             sweepLease: "2s",
           },
-          consumers: { lease: "900ms", renewEvery: "300ms" },
+          consumers: { lease: "3s", renewEvery: "1s" },
         }
       : {}),
   },

@@ -1,5 +1,5 @@
 import { aftercommit, FatalError, RetryableError } from "aftercommit";
-import type { Aftercommit, AftercommitEnv, AftercommitOptions } from "aftercommit";
+import type { Aftercommit, AftercommitEnv, AftercommitOptions, PublishOptions } from "aftercommit";
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import * as z from "zod/mini";
@@ -13,6 +13,8 @@ export interface ShopOptions {
   readonly infrastructure: AftercommitOptions;
   /** Names this start of the shop. */
   readonly boot?: string;
+  /** How orders' messages travel, where that differs from the topic. */
+  readonly delivery?: PublishOptions;
   /** How often a consumer's first two attempts fail before they have done anything, 0 to 1. @default 0 */
   readonly failureRate?: number;
 }
@@ -26,7 +28,7 @@ export interface Shop {
 const newOrder = z.object({ item: z.string(), cents: z.int() });
 
 /** An order shop: writes an order, and tells the receipt and the stock of it, if and only if it is there. */
-export function createShop({ orders, infrastructure, boot = "", failureRate = 0 }: ShopOptions): Shop {
+export function createShop({ orders, infrastructure, boot = "", delivery, failureRate = 0 }: ShopOptions): Shop {
   const ac = aftercommit({
     ...infrastructure,
     routes: { [orderPaid.name]: ["/consumers/receipt", "/consumers/stock"] },
@@ -44,7 +46,7 @@ export function createShop({ orders, infrastructure, boot = "", failureRate = 0 
     const { tx } = c.var;
     const { item, cents } = newOrder.parse(await c.req.json());
     const orderId = crypto.randomUUID();
-    await tx.publish(orderPaid, { orderId, item, cents });
+    await tx.publish(orderPaid, { orderId, item, cents }, delivery);
     await orders.insert({ id: orderId, transactionId: tx.id, item, cents });
     return c.json({ orderId, transactionId: tx.id }, 201);
   });
@@ -60,7 +62,7 @@ export function createShop({ orders, infrastructure, boot = "", failureRate = 0 
     const { tx } = c.var;
     const { item, cents } = newOrder.parse(await c.req.json());
     const orderId = crypto.randomUUID();
-    await tx.publish(orderPaid, { orderId, item, cents });
+    await tx.publish(orderPaid, { orderId, item, cents }, delivery);
     await orders.insert({ id: orderId, transactionId: tx.id, item, cents });
     throw new HTTPException(500, { message: "the printer is on fire" });
   });

@@ -1,11 +1,13 @@
 import type { Decision, Verdict } from "../model/states.ts";
+import type { ParentRun } from "../model/delivery.ts";
 import { MAX_ATTEMPTS } from "../ports/transaction-log.ts";
 import type { Claim, DeliveryChange } from "../ports/transaction-log.ts";
 import { askInbox, askLog } from "./ask.ts";
 import { backOff, CHECK_BACK_OFF } from "./back-off.ts";
 import { askCheck } from "./decide.ts";
-import { carryOut } from "./dispatch.ts";
+import { readableInboxes } from "./core.ts";
 import type { Core } from "./core.ts";
+import { carryOut } from "./dispatch.ts";
 
 /** What became of an undecided transaction's records. */
 export interface CheckedBack {
@@ -65,10 +67,10 @@ export async function checkBack(core: Core, transactionId: string, claims: reado
 /** What a consumer's run published stands or falls with its lease. */
 async function checkParentRun(core: Core, transactionId: string, claims: readonly Claim[]): Promise<CheckedBack> {
   const parent = claims[0]!.record.parent!;
-  const now = core.clock.now();
-  const verdict = await askInbox(core, "the inbox to tell of a run", () =>
-    core.store!.inbox.rollBackLapsed(parent, { transactionId, at: now }),
-  );
+  const child = { transactionId, at: core.clock.now() };
+  const verdict = (await runsElsewhere(core, parent))
+    ? undefined
+    : await askInbox(core, "the inbox to tell of a run", () => core.store!.inbox.rollBackLapsed(parent, child));
   if (verdict === undefined) {
     await postpone(core, claims, (claim) => ({
       mark: claim.mark,
@@ -78,6 +80,16 @@ async function checkParentRun(core: Core, transactionId: string, claims: readonl
     return { published: 0, held: 0 };
   }
   return decideAndCarryOut(core, transactionId, verdict, claims, "sweep");
+}
+
+/** Whether the run holds its lease in an inbox that is not the log's. Should it lapse right after, completing it finds out. */
+async function runsElsewhere(core: Core, parent: ParentRun): Promise<boolean> {
+  for (const inbox of readableInboxes(core)) {
+    if (inbox === core.store!.inbox) continue;
+    const found = await askInbox(core, "the inbox to tell of a run", () => inbox.look(parent));
+    if (found.state === "leased" && found.token === parent.token) return true;
+  }
+  return false;
 }
 
 async function decideAndCarryOut(

@@ -1,4 +1,4 @@
-import { AftercommitError, FatalError, RetryableError } from "../errors.ts";
+import { FatalError, RetryableError } from "../errors.ts";
 import { utf8Length } from "../model/bytes.ts";
 import type { DeliveryRecord } from "../model/delivery.ts";
 import { formatDuration, parseDuration } from "../model/duration.ts";
@@ -22,7 +22,9 @@ import type { ClosedTransaction, OpenTransaction, Transaction } from "./transact
 export interface Message<Data> {
   /** The message id: the same for every attempt, rerun and redrive. Fit as an idempotency key for what the handler calls. */
   readonly id: string;
+  /** The topic's name. */
   readonly topic: string;
+  /** What the schema made of the data. */
   readonly data: Data;
   /** The deployment that sent it. */
   readonly source: string;
@@ -32,6 +34,7 @@ export interface Message<Data> {
   readonly attempt: number;
   /** W3C trace context, where the sender had one. */
   readonly traceparent: string | undefined;
+  /** The second half of it: what the senders' own systems add. */
   readonly tracestate: string | undefined;
   /** Aborts when this run has lost its lease, and another may be running. */
   readonly signal: AbortSignal;
@@ -86,6 +89,7 @@ export async function consume<Data>(
   if (validation.issues !== undefined)
     return { status: "dead", reason: `schema: ${describeIssues(validation.issues)}` };
 
+  const claimedAt = core.clock.now();
   const claim: InboxClaim = { consumer, messageId: envelope.id, token: randomToken(core.crypto) };
   const found = await askInbox(core, "the inbox to claim a message", () =>
     inbox.claim(claim, core.settings.inboxLeaseMillis),
@@ -104,7 +108,7 @@ export async function consume<Data>(
     };
   }
 
-  const lease = keepLease(core, inbox, claim);
+  const lease = keepLease(core, inbox, claim, claimedAt);
   const open = openTransaction(core, {
     id: childId(core, inbox, envelope.id),
     parent: { consumer, messageId: envelope.id, token: claim.token },
@@ -197,6 +201,7 @@ async function completed(
   };
   const result = await askInbox(core, "the inbox to complete a message", () => inbox.complete(claim, completion));
   if (result !== "completed") return lostLease(core, claim);
+  if (published) core.emit({ type: "decided", transactionId: closed.id, verdict: "committed", by: "consumer" });
   core.emit({ type: "consumed", consumer: claim.consumer, messageId: claim.messageId, attempt: arrival.attempt });
   return {
     status: "ack",
@@ -251,7 +256,7 @@ async function failed(
 ): Promise<Consumption> {
   const closed = await open.close();
   await lease.stop();
-  const fatal = error instanceof FatalError || (AftercommitError.is(error) && error.code === "ERR_FATAL");
+  const fatal = FatalError.is(error);
   core.emit({ type: "consumeFailed", consumer: claim.consumer, messageId: claim.messageId, fatal, error });
   const afterwards: Promise<unknown>[] = [askInbox(core, "the inbox to release a message", () => inbox.release(claim))];
   if (closed.records.length > 0) afterwards.push(rollBack(core, closed));
@@ -268,6 +273,7 @@ async function rollBack(core: Core, closed: ClosedTransaction): Promise<void> {
   const decision = await askLog(core, "the log to decide", () =>
     core.store!.transactions.decide(closed.id, "rolledBack", core.clock.now()),
   );
+  core.emit({ type: "decided", transactionId: closed.id, verdict: decision.verdict, by: "consumer" });
   await carryOut(
     core,
     decision,
@@ -276,8 +282,6 @@ async function rollBack(core: Core, closed: ClosedTransaction): Promise<void> {
 }
 
 function retryAfterOf(error: unknown): number | undefined {
-  if (!(error instanceof RetryableError || (AftercommitError.is(error) && error.code === "ERR_RETRYABLE")))
-    return undefined;
-  const { retryAfter } = error as RetryableError;
-  return retryAfter === undefined ? undefined : parseDuration(retryAfter);
+  if (!RetryableError.is(error) || error.retryAfter === undefined) return undefined;
+  return parseDuration(error.retryAfter);
 }

@@ -1,7 +1,7 @@
 import { transactionIdAt } from "../model/ids.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Crypto, MaybePromise } from "../ports/crypto.ts";
-import type { Inbox } from "../ports/inbox.ts";
+import type { Inbox, InboxReader } from "../ports/inbox.ts";
 import type { LogStore } from "../ports/log-store.ts";
 import type { Event } from "../ports/observer.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -36,6 +36,12 @@ export interface Core {
   readonly armWatchdog: () => Promise<void>;
   /** When this process last audited, in milliseconds since 1970. */
   readonly audit: { lastAt: number };
+}
+
+/** The inboxes that can be looked into: the one that consumers of this service use, and the one in the log's store. */
+export function readableInboxes({ inbox, store }: Pick<Core, "inbox" | "store">): readonly InboxReader[] {
+  const own = inbox !== undefined && "look" in inbox ? [inbox as Inbox & InboxReader] : [];
+  return store === undefined || inbox === store.inbox ? own : [...own, store.inbox];
 }
 
 /** A new transaction id in the part of the store where `id` lies: drawn until it is; 1 draw for an unsharded store. */

@@ -1,5 +1,5 @@
 import { OperationError, UndecodableError } from "../errors.ts";
-import { decodeRecord, deliveryKey, deliveryRecord, hashDestination } from "../model/delivery.ts";
+import { decodeRecord, deduplicationId, deliveryKey, deliveryRecord, hashDestination } from "../model/delivery.ts";
 import type { DeliveryRecord } from "../model/delivery.ts";
 import { formatDuration } from "../model/duration.ts";
 import { parseEnvelope, unstampEnvelope } from "../model/envelope.ts";
@@ -8,7 +8,7 @@ import { randomToken } from "../model/ids.ts";
 import type { DeadLetter } from "../ports/dead-letters.ts";
 import type { TransportDeadLetter } from "../ports/transport.ts";
 import { askInbox, askLog, askTransport } from "./ask.ts";
-import { transactionIdBeside } from "./core.ts";
+import { readableInboxes, transactionIdBeside } from "./core.ts";
 import type { Core } from "./core.ts";
 
 /** How much of a last answer is kept. */
@@ -26,16 +26,18 @@ export async function bury(core: Core, letter: DeadLetter): Promise<"buried" | "
 /**
  * Records what the transport reports as undeliverable, whether the log knows the delivery or has lost it. Idempotent.
  *
- * `"delivered"`: the consumer had done it after all, and that beats the report. `"ignored"`: that epoch of it was
- * redriven or discarded meanwhile. `"foreign"`: not a message of this library.
+ * `"delivered"`: the consumer had done it after all, and that beats the report. `"known"`: it is dead already.
+ * `"ignored"`: that epoch of it was redriven or discarded meanwhile. `"foreign"`: not a message of this library.
  */
 export async function recordFailure(
   core: Core,
   report: TransportDeadLetter,
-): Promise<"buried" | "delivered" | "ignored" | "foreign"> {
+): Promise<"buried" | "delivered" | "known" | "ignored" | "foreign"> {
   const parsed = parseEnvelope(report.body);
   if ("reason" in parsed) return "foreign";
   const record = await recordOf(core, report, parsed.envelope);
+  const dead = await askLog(core, "the log to read a dead letter", () => core.store!.reader.deadLetter(record.key));
+  if (dead !== undefined && deduplicationId(dead.record) === deduplicationId(record)) return "known";
   if (await isDone(core, report.url, parsed.envelope.id)) {
     await askLog(core, "the log to record a delivery", () =>
       core.store!.transactions.record([{ record, settled: true }]),
@@ -65,7 +67,7 @@ export async function recordOf(
   const key = deliveryKey(envelope.transactionid, envelope.messageindex, destinationHash);
   if (delivered.meta !== undefined) {
     const record = readable(delivered.meta, body);
-    if (record?.key === key && record.messageId === envelope.id) return record;
+    if (record?.key === key && record.messageId === envelope.id && record.destination === delivered.url) return record;
   }
   return deliveryRecord(
     {
@@ -97,10 +99,11 @@ function readable(meta: string, body: string): DeliveryRecord | undefined {
 export async function isDone(core: Core, url: string, messageId: string): Promise<boolean> {
   const subject = url.split("?")[0]!;
   const consumer = core.consumerNames.get(subject) ?? subject;
-  const found = await askInbox(core, "the inbox to tell of a message", () =>
-    core.store!.inbox.look({ consumer, messageId }),
-  );
-  return found.state === "done";
+  for (const inbox of readableInboxes(core)) {
+    const found = await askInbox(core, "the inbox to tell of a message", () => inbox.look({ consumer, messageId }));
+    if (found.state === "done") return true;
+  }
+  return false;
 }
 
 /** How a person wants a dead letter sent again. */
@@ -162,8 +165,9 @@ function newMessage(core: Core, letter: DeadLetter): DeliveryRecord {
     throw new UndecodableError(`Expected an envelope in "${letter.record.key}", found none.`, {
       hint: "Discard it, or publish its data anew.",
     });
+  const { decidedat: _decidedat, ...undecided } = parsed.envelope;
   const envelope = {
-    ...parsed.envelope,
+    ...undecided,
     id: messageId,
     transactionid: transactionId,
     time: new Date(now).toISOString(),

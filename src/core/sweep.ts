@@ -47,14 +47,18 @@ export async function sweep(core: Core, options: SweepOptions = {}): Promise<Swe
   const startedAt = core.clock.now();
   const report = { claimed: 0, published: 0, confirmed: 0, held: 0, undecodable: 0, buried: 0 };
   const { settings } = core;
-  for (;;) {
+  for (let first = true; ; first = false) {
     const batch = await askLog(core, "the log to lease what is due", () =>
       core.store!.transactions.claimDue({
         limit: settings.claimLimit,
         leaseMillis: settings.claimLeaseMillis,
         now: core.clock.now(),
       }),
-    );
+    ).catch((error: unknown) => {
+      if (first) throw error;
+      core.emit({ type: "recordFailed", error });
+    });
+    if (batch === undefined) break;
     report.claimed += batch.claims.length;
     report.undecodable += batch.undecodable.length;
     for (const record of batch.undecodable) core.emit({ type: "undecodable", record });
@@ -103,16 +107,18 @@ async function settleBatch(
     const decisions = await askLog(core, "the log to tell decisions", () =>
       core.store!.transactions.decisions([...groups.keys()]),
     );
-    for (const [transactionId, group] of groups) {
+    const doubtful = [...groups].filter(([transactionId]) => !decisions.has(transactionId));
+    for (const [transactionId, decision] of decisions) {
       await apart(async () => {
-        const decision = decisions.get(transactionId);
-        if (decision === undefined) {
-          const found = await checkBack(core, transactionId, group);
-          report.published += found.published;
-          report.held += found.held;
-        } else {
-          report.published += await carryOut(core, decision, group);
-        }
+        report.published += await carryOut(core, decision, groups.get(transactionId) ?? []);
+      });
+    }
+    // Last, because a check may take its time.
+    for (const [transactionId, group] of doubtful) {
+      await apart(async () => {
+        const found = await checkBack(core, transactionId, group);
+        report.published += found.published;
+        report.held += found.held;
       });
     }
   });

@@ -24,6 +24,7 @@ export interface PublishOptions extends TopicOptions {
 
 /** What `publish` gives back: the message's stable id. */
 export interface PublishedMessage {
+  /** The message id: stable through retries, redrives and reruns. */
   readonly id: string;
 }
 
@@ -31,6 +32,7 @@ export interface PublishedMessage {
 export interface Transaction {
   /** Unique and sortable by time; keep it with the business data, so that a check can find it. */
   readonly id: string;
+  /** How the outcome is decided. */
   readonly level: Level;
   /**
    * Registers a message for the transaction's outcome. When the promise resolves, the half message is in the log; it is

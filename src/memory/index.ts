@@ -1,6 +1,6 @@
 export { memoryReceiver } from "./receiver.ts";
 export type { MemoryReceiver, MemoryReceiverOptions, SignOptions } from "./receiver.ts";
-export type { InboxEntry, MemoryState, Snapshot, Unsettled } from "./state.ts";
+export type { InboxEntry, MapEntry, MemoryState, Snapshot, Unsettled } from "./state.ts";
 export { memoryStore } from "./store.ts";
 export type { MemoryStore, MemoryStoreOptions } from "./store.ts";
 export { memoryTransport } from "./transport.ts";

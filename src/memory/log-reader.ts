@@ -8,7 +8,7 @@ const DEFAULT_LIMIT = 50;
 /** Reads a memory store for people. */
 export function memoryLogReader(state: MemoryState): LogReader {
   const unsettled = () => [...state.due.values()].sort(compareDue);
-  const held = () => [...state.held.values()].sort((a, b) => compareText(a.key, b.key));
+  const held = () => [...state.held.values()].sort((a, b) => compareText(a.key, b.key) || compareText(a.meta, b.meta));
   const dead = () => [...state.dead.values()].sort((a, b) => compareText(a.record.key, b.record.key));
 
   return {

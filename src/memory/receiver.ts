@@ -15,7 +15,7 @@ export interface MemoryReceiverOptions {
   readonly secret?: string;
   /** What else it accepts, as the next key of a rotation. */
   readonly nextSecret?: string;
-  /** @default webCrypto */
+  /** Computes the digest of a token. @default WebCrypto */
   readonly crypto?: Pick<Crypto, "digest">;
 }
 

@@ -6,8 +6,11 @@ import type { Mark } from "../ports/transaction-log.ts";
 
 /** An unsettled record: when it is due, where it stands, and who may change it. Replaced, never changed in place. */
 export interface Unsettled {
+  /** The delivery. */
   readonly record: DeliveryRecord;
+  /** Where it stands. */
   readonly mark: Mark;
+  /** How often the current step was tried. */
   readonly attempts: number;
   /** Milliseconds since 1970; the end of the lease while it is claimed. */
   readonly dueAt: number;
@@ -40,7 +43,8 @@ export interface MemoryState {
 /** A copy of everything a memory store held at one moment; JSON can hold it. */
 export type Snapshot = { readonly [Name in keyof MemoryState]: readonly MapEntry<MemoryState[Name]>[] };
 
-type MapEntry<M> = M extends Map<infer Key, infer Value> ? readonly [Key, Value] : never;
+/** An entry of a map, as JSON holds it. */
+export type MapEntry<M> = M extends Map<infer Key, infer Value> ? readonly [Key, Value] : never;
 
 /** An empty store's state. */
 export function emptyState(): MemoryState {

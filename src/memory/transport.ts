@@ -21,9 +21,9 @@ export type TransportFault =
 
 /** For which dispatches a fault is meant, and how often. */
 export interface FaultOptions {
-  /** @default every dispatch */
+  /** Which dispatches it happens to. @default every dispatch */
   readonly when?: (dispatch: Dispatch) => boolean;
-  /** @default 1 */
+  /** How often it happens. @default 1 */
   readonly times?: number;
 }
 
@@ -35,7 +35,9 @@ export interface MemoryTransportOptions {
 
 /** A transport that keeps what it takes until a test delivers it. */
 export interface MemoryTransport extends Transport {
+  /** What it knows of deliveries, as a test told it. */
   readonly reports: DeliveryReports;
+  /** Keeps a wake-up call, once per id. */
   wake(call: WakeCall): Promise<void>;
   /** Everything it ever took, in order, each deduplication id once. */
   readonly accepted: readonly Dispatch[];

@@ -23,6 +23,7 @@ export interface AftercommitOptions {
   readonly log?: LogStore | undefined;
   /** Where consumed messages are remembered; a whole store where the producer's log is the same one. */
   readonly inbox?: Inbox | LogStore | undefined;
+  /** What carries messages. */
   readonly transport?: Transport | undefined;
   /** Verifies deliveries. @default the transport's own */
   readonly receiver?: Receiver | undefined;
@@ -30,8 +31,11 @@ export interface AftercommitOptions {
   readonly routes?: Readonly<Record<string, string | readonly string[]>> | undefined;
   /** Asks the business data for the outcome of a transaction, by the name that `transaction({ check })` uses. */
   readonly checks?: Readonly<Record<string, Check>> | undefined;
+  /** How what crashes leave behind is found and finished. */
   readonly recovery?: RecoveryOptions | undefined;
+  /** How consumers run, unless one says otherwise. */
   readonly consumers?: ConsumerDefaults | undefined;
+  /** Where and for whom the operator's routes are. */
   readonly operations?: OperationsOptions | undefined;
   /** The largest message, in bytes. @default DEFAULT_MAX_MESSAGE_BYTES */
   readonly maxMessageBytes?: number | undefined;
@@ -41,7 +45,9 @@ export interface AftercommitOptions {
   readonly transportTimeout?: Duration | undefined;
   /** Told of everything that happens. @default consoleObserver() */
   readonly observer?: Observer | undefined;
+  /** Tells the time, and waits. @default the system's */
   readonly clock?: Clock | undefined;
+  /** Digests, signatures and randomness. @default WebCrypto */
   readonly crypto?: Crypto | undefined;
 }
 

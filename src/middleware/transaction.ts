@@ -10,7 +10,9 @@ import type { Service } from "./configuration.ts";
 
 /** What the middleware adds to a Hono app: `new Hono<AftercommitEnv<Env>>()` types `c.var.tx`. */
 export interface AftercommitEnv<Bindings extends object = object> {
+  /** What the app has as `c.env`. */
   Bindings: Bindings;
+  /** What the middleware sets: the request's transaction. */
   Variables: { tx: Transaction };
 }
 

@@ -4,23 +4,31 @@ import type { Crypto } from "../ports/crypto.ts";
 
 /** How one delivery travels; resolved when it is prepared, so that any sweeper of any release can send it. */
 export interface SendOptions {
+  /** How often the transport tries again. @default DEFAULT_RETRIES */
   readonly retries?: number;
+  /** The wait between two attempts, an arithmetic expression of the transport. @default the transport's own */
   readonly retryDelay?: string;
+  /** How long the destination may take to answer. @default the transport's own */
   readonly timeoutMillis?: number;
   /** The earliest delivery, in milliseconds since 1970. */
   readonly notBefore?: number;
+  /** What the destination gets besides the transport's own headers. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** The consumer's run that a delivery was published in: it can be committed only while that run holds its lease. */
 export interface ParentRun {
+  /** The consumer's name in the inbox. */
   readonly consumer: string;
+  /** The message that it consumes. */
   readonly messageId: string;
+  /** The fencing token of its lease. */
   readonly token: string;
 }
 
 /** What is known of a delivery besides its body. */
 export interface DeliveryFacts {
+  /** The transaction that it belongs to. */
   readonly transactionId: string;
   /** The message's place in its transaction, from 0. */
   readonly index: number;
@@ -28,7 +36,9 @@ export interface DeliveryFacts {
   readonly destination: string;
   /** A hash of the absolute URL. */
   readonly destinationHash: string;
+  /** The topic's name. */
   readonly topic: string;
+  /** The id of its message, which other deliveries may share. */
   readonly messageId: string;
   /** Which decision sends it. */
   readonly on: "commit" | "rollback";
@@ -36,7 +46,9 @@ export interface DeliveryFacts {
   readonly check?: string;
   /** How long after its preparation the outcome is looked into, in milliseconds. */
   readonly deadlineMillis: number;
+  /** How it travels. */
   readonly send: SendOptions;
+  /** The consumer's run that published it, where one did. */
   readonly parent?: ParentRun;
   /** Which redrive this is; absent for the first dispatch. */
   readonly epoch?: string;

@@ -11,6 +11,7 @@ import { isTransactionId } from "./ids.ts";
  * Source: CloudEvents 1.0.2, JSON event format; Distributed Tracing extension.
  */
 export interface Envelope {
+  /** The version of CloudEvents. */
   readonly specversion: "1.0";
   /** The message id: stable through retries, redrives and reruns. */
   readonly id: string;
@@ -20,16 +21,23 @@ export interface Envelope {
   readonly type: string;
   /** When it was published, RFC 3339. */
   readonly time: string;
+  /** The media type of the data. */
   readonly datacontenttype: "application/json";
+  /** The transaction that sent it. */
   readonly transactionid: string;
+  /** The message's place in its transaction, from 0. */
   readonly messageindex: number;
   /** RFC 3339. */
   readonly decidedat?: string;
   /** RFC 3339. */
   readonly notbefore?: string;
+  /** The message whose consumer published this one. */
   readonly causationid?: string;
+  /** W3C trace context of the request that published it. */
   readonly traceparent?: string;
+  /** The second half of it. */
   readonly tracestate?: string;
+  /** What the topic's schema describes. */
   readonly data: unknown;
 }
 

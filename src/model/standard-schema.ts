@@ -4,6 +4,7 @@
  * Source: Standard Schema, version 1.
  */
 export interface StandardSchema<Input = unknown, Output = Input> {
+  /** Everything of the interface lies under this name. */
   readonly "~standard": {
     readonly version: 1;
     readonly vendor: string;
@@ -19,7 +20,9 @@ export type SchemaResult<Output> =
 
 /** One thing that a schema found wrong. */
 export interface SchemaIssue {
+  /** What is wrong, in words. */
   readonly message: string;
+  /** Where in the value: keys from the outside in. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 

@@ -15,6 +15,7 @@ export type CheckAnswer = Verdict | "unknown";
 
 /** A decision in force: the verdict, and when it was made (the decider's clock, constant from then on). */
 export interface Decision {
+  /** How the transaction ended. */
   readonly verdict: Verdict;
   /** Milliseconds since 1970. */
   readonly decidedAt: number;

@@ -25,8 +25,11 @@ export const DEFAULT_RETRIES = 3;
 
 /** The contract of one kind of message, shared by those who publish and those who consume. */
 export interface Topic<Input = unknown, Output = Input> {
+  /** Names it across services. */
   readonly name: string;
+  /** What its data must look like. */
   readonly schema: StandardSchema<Input, Output>;
+  /** How its messages travel, unless one says otherwise. */
   readonly options: TopicOptions;
 }
 

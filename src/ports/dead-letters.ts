@@ -12,9 +12,11 @@ export type DeathReason =
 
 /** A delivery that waits for a person: everything needed to understand it, and to send it again. */
 export interface DeadLetter {
+  /** The delivery, as it was to be sent. */
   readonly record: DeliveryRecord;
   /** When its transaction was decided, in milliseconds since 1970. */
   readonly decidedAt: number;
+  /** Why it is dead, for programs. */
   readonly reason: DeathReason;
   /** The last answer, or the transport's words; shortened. */
   readonly detail: string;

@@ -4,6 +4,7 @@ import type { Verdict } from "../model/states.ts";
 export interface InboxKey {
   /** The consumer's name, unique among all that share the inbox. */
   readonly consumer: string;
+  /** The message's id. */
   readonly messageId: string;
 }
 
@@ -35,6 +36,7 @@ export type CompleteOutcome =
  * At most one run at a time holds the lease of a message.
  */
 export interface Inbox {
+  /** Takes the lease of a message, unless it is done or another run holds it. */
   claim(claim: InboxClaim, leaseMillis: number): Promise<ClaimOutcome>;
   /** Prolongs the lease; `false` where it is no longer this run's. */
   renew(claim: InboxClaim, leaseMillis: number): Promise<boolean>;
@@ -51,6 +53,7 @@ export interface Inbox {
 export interface Completion {
   /** JSON text. */
   readonly outcome: string;
+  /** How long the outcome is remembered, at least. */
   readonly retentionMillis: number;
   /** The transaction of what the run published; needs an inbox in the same store as the log. */
   readonly child?: { readonly transactionId: string; readonly at: number };

@@ -18,6 +18,7 @@ export interface LogReader {
   listHeld(page?: PageOptions): Promise<Page<DeliveryRecord>>;
   /** Unsettled deliveries, soonest due first: `published` ones are sent and unconfirmed. */
   listUnsettled(page?: PageOptions): Promise<Page<UnsettledView>>;
+  /** How much there is of everything. */
   counts(): Promise<LogCounts>;
 }
 
@@ -25,20 +26,25 @@ export interface LogReader {
 export interface PageOptions {
   /** From the page before; the beginning where it is left out. */
   readonly cursor?: string;
-  /** @default 50 */
+  /** How many, at most. @default 50 */
   readonly limit?: number;
 }
 
 /** A part of a list; `cursor` leads to the next one and is absent on the last. */
 export interface Page<T> {
+  /** What the part has, in the list's order. */
   readonly items: readonly T[];
+  /** Leads to the next part. */
   readonly cursor?: string;
 }
 
 /** An unsettled delivery as it stands. */
 export interface UnsettledView {
+  /** The delivery. */
   readonly record: DeliveryRecord;
+  /** Where it stands. */
   readonly mark: Mark;
+  /** How often the current step was tried. */
   readonly attempts: number;
   /** Milliseconds since 1970 on the store's clock; absent while no sweep has seen the record yet. */
   readonly dueAt?: number;
@@ -46,17 +52,26 @@ export interface UnsettledView {
 
 /** A transaction as it stands. */
 export interface TransactionView {
+  /** Which transaction this is. */
   readonly transactionId: string;
+  /** Its decision, if it is decided and not yet forgotten. */
   readonly decision?: Decision;
+  /** Its deliveries that are not settled. */
   readonly unsettled: readonly UnsettledView[];
+  /** Its deliveries that wait for a person. */
   readonly held: readonly DeliveryRecord[];
+  /** Its dead letters. */
   readonly dead: readonly DeadLetter[];
 }
 
 /** How much there is of everything. */
 export interface LogCounts {
+  /** Deliveries that are not settled. */
   readonly unsettled: number;
+  /** Deliveries that wait for a person. */
   readonly held: number;
+  /** Dead letters. */
   readonly dead: number;
+  /** Decisions that are kept. */
   readonly decisions: number;
 }

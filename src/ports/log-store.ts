@@ -5,8 +5,11 @@ import type { TransactionLog } from "./transaction-log.ts";
 
 /** One store with all its capabilities: what `aftercommit({ log })` takes. */
 export interface LogStore {
+  /** Half messages and decisions. */
   readonly transactions: TransactionLog;
+  /** What waits for a person. */
   readonly deadLetters: DeadLetters;
+  /** What people see of it. */
   readonly reader: LogReader;
   /** An inbox in the same store, so that completing a message and deciding what its consumer published are one act. */
   readonly inbox: Inbox & InboxReader;

@@ -56,5 +56,6 @@ export type Event =
 
 /** Told of every event; whatever it throws is ignored. */
 export interface Observer {
+  /** Takes in one event; returns at once. */
   event(event: Event): void;
 }

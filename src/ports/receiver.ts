@@ -3,6 +3,7 @@ import type { ConfigurationContext, TransportDeadLetter } from "./transport.ts";
 
 /** A request as a receiver sees it: nothing of it is trusted yet. */
 export interface SignedRequest {
+  /** The request's headers. */
   readonly headers: Headers;
   /** The raw body, already limited. */
   readonly body: Uint8Array;
@@ -25,11 +26,13 @@ export type Verification =
 
 /** Verifies what a transport delivers over HTTP, and reads what its calls say. */
 export interface Receiver {
+  /** Tells whether the transport sent this, to this URL. */
   verify(request: SignedRequest): Promise<Verification>;
   /** What the transport says of a delivery outside its body. */
   hints(headers: Headers): DeliveryHints;
   /** Reads the body of a verified failure callback; the reason where it is not one. */
   parseFailure(body: string, url: URL): { readonly letter: TransportDeadLetter } | { readonly reason: string };
+  /** What is wrong with the receiver's own configuration; empty where nothing is. */
   readonly problems?: (context: ConfigurationContext) => readonly ConfigurationProblem[];
 }
 

@@ -69,6 +69,7 @@ export interface ClaimOptions {
 
 /** What a claim brought. */
 export interface ClaimedBatch {
+  /** The leased records. */
   readonly claims: readonly Claim[];
   /** Whether more may be due. */
   readonly more: boolean;
@@ -78,10 +79,13 @@ export interface ClaimedBatch {
 
 /** One leased record. */
 export interface Claim {
+  /** The delivery. */
   readonly record: DeliveryRecord;
   /** The fencing token: rises with each claim of the record. */
   readonly token: number;
+  /** Where it stands. */
   readonly mark: Mark;
+  /** How often the current step was tried before. */
   readonly attempts: number;
   /** When the record had become due, in milliseconds since 1970 on the store's clock. */
   readonly dueAt: number;

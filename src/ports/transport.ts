@@ -4,6 +4,7 @@ import type { Receiver } from "./receiver.ts";
 
 /** A delivery as it goes out. */
 export interface Dispatch {
+  /** The delivery that it is. */
   readonly record: DeliveryRecord;
   /** The body to deliver: the half message with the time of its decision. */
   readonly body: string;
@@ -36,7 +37,9 @@ export interface Transport {
 
 /** A delayed call of our own sweep route. */
 export interface WakeCall {
+  /** Where it is called. */
   readonly url: string;
+  /** Names the call: a second one of the same id is dropped. */
   readonly id: string;
   /** Seconds since 1970 before which it is not delivered. */
   readonly notBeforeSeconds: number;
@@ -65,12 +68,16 @@ export type DeliveryOutcome = "delivered" | "failed" | "pending";
 export interface TransportDeadLetter {
   /** The transport's id of its entry, where it keeps one. */
   readonly transportId?: string;
+  /** Where it was to go. */
   readonly url: string;
+  /** The body as it was to be delivered. */
   readonly body: string;
   /** The facts that travelled in a header; unsigned, so a hint that is checked against the body. */
   readonly meta?: string;
   /** Which redrive it belongs to; `"0"` for the first dispatch. */
   readonly epoch?: string;
+  /** The last HTTP status, where there was one. */
   readonly status?: number;
+  /** The last answer, or the transport's words. */
   readonly response: string;
 }

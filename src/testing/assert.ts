@@ -2,6 +2,7 @@
 
 /** Thrown where an implementation breaks its contract. */
 export class ContractError extends Error {
+  /** How it is told from other errors. */
   override readonly name = "ContractError";
 }
 

@@ -8,9 +8,11 @@ import type { MakeStore, StoreUnderTest } from "./store-under-test.ts";
 
 /** An inbox with what a suite may do to it from outside. */
 export interface InboxUnderTest {
+  /** The inbox, with its reader where there is one. */
   readonly inbox: Inbox & Partial<InboxReader>;
   /** Lets so much time pass on the inbox's own clock. */
   advance(millis: number): Promise<void>;
+  /** Ends the inbox and what it holds. */
   dispose(): Promise<void>;
 }
 

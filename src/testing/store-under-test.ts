@@ -2,6 +2,7 @@ import type { LogStore } from "../ports/log-store.ts";
 
 /** An empty store, and what a suite may do to it from outside. */
 export interface StoreUnderTest {
+  /** The store. */
   readonly store: LogStore;
   /** Lets so much time pass on the store's own clock: moves a simulated one, waits for a real one. */
   advance(millis: number): Promise<void>;

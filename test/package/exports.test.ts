@@ -1,9 +1,7 @@
 import { existsSync } from "node:fs";
 import { expect, test } from "vitest";
-import { entries, manifest, readJson, root, specifierOf } from "./manifest.ts";
-import type { DenoManifest } from "./manifest.ts";
+import { denoManifest as deno, entries, manifest, root, specifierOf } from "./manifest.ts";
 
-const deno: DenoManifest = readJson("deno.json");
 const sources = Object.fromEntries(
   [...entries].map(([subpath, target]) => [subpath, target["aftercommit-source"]] as const),
 );

@@ -26,12 +26,8 @@ export interface DenoManifest {
   readonly imports: Readonly<Record<string, string>>;
 }
 
-/** A JSON file of the repository. */
-export function readJson<T>(path: string): T {
-  return JSON.parse(readFileSync(new URL(path, root), "utf8")) as T;
-}
-
-export const manifest: Manifest = readJson("package.json");
+export const manifest = readJson("package.json") as Manifest;
+export const denoManifest = readJson("deno.json") as DenoManifest;
 
 /** The subpaths with code behind them, `.` among them, and where their source is. */
 export const entries: ReadonlyMap<string, Target> = new Map(
@@ -41,4 +37,8 @@ export const entries: ReadonlyMap<string, Target> = new Map(
 /** The name by which a program imports a subpath. */
 export function specifierOf(subpath: string): string {
   return `aftercommit${subpath.slice(1)}`;
+}
+
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(new URL(path, root), "utf8"));
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { Hono } from "hono";
 import * as z from "zod/mini";
 import { aftercommit, topic } from "aftercommit";
@@ -86,9 +87,12 @@ export interface DeliverOptions {
 export function world(parts: { readonly nextSecret?: string; readonly shards?: number } = {}): World {
   const clock = simulatedClock();
   const store = memoryStore({ clock, shards: parts.shards ?? 1 });
-  const receiver = memoryReceiver(parts.nextSecret === undefined ? {} : { nextSecret: parts.nextSecret });
-  const transport = memoryTransport({ receiver });
   const crypto = countingCrypto();
+  const receiver = memoryReceiver({
+    crypto,
+    ...(parts.nextSecret === undefined ? {} : { nextSecret: parts.nextSecret }),
+  });
+  const transport = memoryTransport({ receiver });
   const events: Event[] = [];
   const woken = new Set<WakeCall>();
 
@@ -176,11 +180,15 @@ export function world(parts: { readonly nextSecret?: string; readonly shards?: n
   };
 }
 
-/** A count instead of chance, so that runs repeat; a draw of one byte is 1, so that no sweep audits by chance. */
+/**
+ * A count instead of chance, so that runs repeat; a draw of one byte is 1, so that no sweep audits by chance. Digests are
+ * synchronous, so that {@link settled} is enough to wait for.
+ */
 function countingCrypto(): Crypto {
   let drawn = 0;
   return {
     ...webCrypto,
+    digest: (bytes) => new Uint8Array(createHash("sha256").update(bytes).digest()),
     random(length) {
       const bytes = new Uint8Array(length).fill(1);
       if (length < 4) return bytes;
@@ -240,7 +248,7 @@ export function gate(): Gate {
   return { passed, open };
 }
 
-/** Lets everything that only waits for promises go on. */
-export function settled(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
+/** Lets everything that only waits for promises go on: a few turns of the event loop, as streams of bodies take one each. */
+export async function settled(): Promise<void> {
+  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
 }

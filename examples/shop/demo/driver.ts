@@ -19,6 +19,8 @@ export interface Progress {
 
 /** Orders under way at a time. */
 export const CONCURRENCY = 16;
+/** A kill waits no longer than this for its moment. */
+const MOST_WAIT_MILLIS = 1_000;
 
 const PATHS: Readonly<Record<OrderKind, string>> = {
   paid: "/orders",
@@ -43,16 +45,17 @@ export async function placeOrders(
   let underWay = 0;
   let killed = 0;
   let inDoubt = 0;
-  let killing = Promise.resolve();
   const tell = (): void => onProgress({ placed: placed.length, inDoubt, kills: killed });
 
-  const kill = async (delayMillis: number): Promise<void> => {
-    await shop.up();
-    do await sleep(delayMillis);
-    while (underWay === 0 && placed.length < orders.length);
-    killed++;
-    await shop.kill();
-    tell();
+  const killAll = async (): Promise<void> => {
+    for (const { afterOrders, upon } of kills) {
+      while (begun < afterOrders) await sleep(1);
+      do await Promise.race([shop.next(upon), sleep(MOST_WAIT_MILLIS)]);
+      while (underWay === 0 && placed.length < orders.length);
+      killed++;
+      await shop.kill();
+      tell();
+    }
   };
 
   const place = async (order: PlannedOrder): Promise<Exclude<Reply, "refused">> => {
@@ -70,15 +73,12 @@ export async function placeOrders(
   const worker = async (): Promise<void> => {
     for (const order of queue) {
       begun++;
-      for (const { afterOrders, delayMillis } of kills)
-        if (afterOrders === begun) killing = killing.then(() => kill(delayMillis));
       const reply = await place(order);
       placed.push({ order, reply });
       if (reply === "in doubt") inDoubt++;
       tell();
     }
   };
-  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
-  await killing;
+  await Promise.all([...Array.from({ length: CONCURRENCY }, worker), killAll()]);
   return placed;
 }

@@ -17,6 +17,7 @@ export interface Figures {
   readonly effectsRepeated: number;
   readonly duplicatesSuppressed: number;
   readonly consumerRetries: number;
+  readonly retriesUnanswered: number;
   readonly dead: number;
   readonly kills: number;
   readonly seconds: number;
@@ -56,6 +57,7 @@ export function figuresOf(facts: Facts, events: readonly PrintedEvent[], seconds
       effects.length - new Set(effects.map(({ consumer, messageId }) => `${consumer} ${messageId}`)).size,
     duplicatesSuppressed: events.filter(({ type }) => type === "duplicate").length,
     consumerRetries: messages.reduce((sum, { retries }) => sum + retries, 0),
+    retriesUnanswered: messages.reduce((sum, { unanswered }) => sum + unanswered, 0),
     dead: counts.dead,
     kills: facts.killedBoots.size,
     seconds,

@@ -119,7 +119,7 @@ function repeatedOnlyByKills({ effects, messages, killedBoots, consumersAtATime 
   }
   const cut = new Set(
     messages
-      .filter(({ unanswered }) => unanswered)
+      .filter(({ unanswered }) => unanswered > 0)
       .map(({ messageId, consumer }) => `message ${messageId} at ${consumer}`),
   );
   const offenders: string[] = [];

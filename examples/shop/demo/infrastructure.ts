@@ -14,8 +14,6 @@ export interface Infrastructure {
 
 const ENGINE = fileURLToPath(new URL("../../../adapters/dev/main.ts", import.meta.url));
 
-/** What QStash's waits are multiplied by: its first retry after 10 s comes after 1 s. */
-export const TIME_FACTOR = 0.1;
 /** The share of delivered messages that QStash delivers once more. */
 export const DUPLICATE_RATE = 0.1;
 
@@ -27,7 +25,7 @@ export function startInfrastructure(processes: Processes): Promise<Infrastructur
         ENGINE,
         "--json",
         ...["--port", "0", "--redis-port", "0"],
-        ...["--time-factor", String(TIME_FACTOR), "--duplicate-rate", String(DUPLICATE_RATE)],
+        ...["--duplicate-rate", String(DUPLICATE_RATE)],
       ],
       env: {},
       onLine: (line) => {

@@ -18,12 +18,19 @@ export interface PlannedOrder {
   readonly cents: number;
 }
 
+/**
+ * What the shop has just done when it is killed: kept a half message, so that the outcome is open; decided, so that
+ * nothing is sent and answered yet; sent a message; run a consumer.
+ */
+export const KILL_MOMENTS = ["prepared", "decided", "published", "consumed"] as const;
+export type KillMoment = (typeof KILL_MOMENTS)[number];
+
 /** When to kill the shop. */
 export interface PlannedKill {
   /** So many orders have been begun. */
   readonly afterOrders: number;
-  /** And so much time has passed since. */
-  readonly delayMillis: number;
+  /** And the shop has just said that it did this for some request. */
+  readonly upon: KillMoment;
 }
 
 /** All that is drawn: the same for the same seed. */
@@ -34,7 +41,6 @@ export interface Plan {
 
 const REFUSED_SHARE = 0.12;
 const THROWS_SHARE = 0.1;
-const MOST_DELAY_MILLIS = 12;
 
 /** Draws orders and kills: the kills spread over the orders, the poison among those before the first kill. */
 export function drawPlan(seed: number, orders: number, kills: number): Plan {
@@ -52,7 +58,7 @@ export function drawPlan(seed: number, orders: number, kills: number): Plan {
     }),
     kills: Array.from({ length: kills }, (_, i) => ({
       afterOrders: Math.ceil(segment * (i + 0.5 + random() * 0.5)),
-      delayMillis: Math.floor(random() * MOST_DELAY_MILLIS),
+      upon: KILL_MOMENTS[Math.floor(random() * KILL_MOMENTS.length)]!,
     })),
   };
 }

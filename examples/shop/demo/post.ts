@@ -1,4 +1,4 @@
-import { request } from "node:http";
+import { Agent, request } from "node:http";
 
 /** What a caller knows of a request. */
 export type Reply =
@@ -8,10 +8,12 @@ export type Reply =
   /** The connection broke after it was there: done or not, the caller cannot know. */
   | "in doubt";
 
-/** Posts JSON, once: on a connection of its own, and without any retry. */
+const agent = new Agent({ keepAlive: true });
+
+/** Posts JSON, once: without any retry, also where a kept connection turns out to be broken. */
 export function post(url: string, value: unknown): Promise<Reply> {
   return new Promise((resolve) => {
-    const outgoing = request(url, { method: "POST", agent: false, headers: { "content-type": "application/json" } });
+    const outgoing = request(url, { method: "POST", agent, headers: { "content-type": "application/json" } });
     outgoing.once("error", (error: NodeJS.ErrnoException) =>
       resolve(error.code === "ECONNREFUSED" ? "refused" : "in doubt"),
     );

@@ -13,14 +13,14 @@ export interface SentMessage {
   readonly failed: boolean;
   /** How often it was tried again. */
   readonly retries: number;
-  /** Whether an attempt got no answer: the connection was refused or broke. */
-  readonly unanswered: boolean;
+  /** How many attempts got no answer: the connection was refused, or it broke. */
+  readonly unanswered: number;
 }
 
 /** QStash's event log, read once. */
 export interface QStashLog {
   readonly messages: readonly SentMessage[];
-  /** How many messages of any kind, callbacks included, are still on their way. */
+  /** How many of them are still on their way. */
   readonly underWay: number;
 }
 
@@ -42,10 +42,10 @@ export async function readQStashLog(client: Client): Promise<QStashLog> {
     }
     cursor = page.cursor;
   } while (cursor !== undefined && cursor !== "");
-  const all = [...entries.values()];
+  const ours = [...entries.values()].filter(([entry]) => entry!.labels?.[0] === LABEL);
   return {
-    messages: all.filter(([entry]) => entry!.labels?.[0] === LABEL).map(messageOf),
-    underWay: all.filter((message) => !message.some(({ state }) => ENDS.has(state))).length,
+    messages: ours.map(messageOf),
+    underWay: ours.filter((message) => !message.some(({ state }) => ENDS.has(state))).length,
   };
 }
 
@@ -62,7 +62,7 @@ function messageOf(entries: readonly Log[]): SentMessage {
     delivered: count("DELIVERED") > 0,
     failed: count("FAILED") > 0,
     retries: count("RETRY"),
-    unanswered: entries.some((entry) => entry.state === "ERROR" && entry.error !== undefined),
+    unanswered: entries.filter((entry) => entry.state === "ERROR" && entry.error !== undefined).length,
   };
 }
 

@@ -14,9 +14,10 @@ const LABELS: Readonly<Record<keyof Figures, string>> = {
   effectsRepeated: "  of these repeated after a kill",
   duplicatesSuppressed: "duplicates suppressed",
   consumerRetries: "consumer retries",
+  retriesUnanswered: "  of these because the shop was down or killed",
   dead: "dead",
   kills: "kills",
-  seconds: "wall time in seconds",
+  seconds: "seconds",
 };
 
 /** What happened, as a table. */

@@ -8,7 +8,7 @@ import { figuresOf } from "./figures.ts";
 import type { Figures } from "./figures.ts";
 import { checkIdentities } from "./identities.ts";
 import type { Identity } from "./identities.ts";
-import { DUPLICATE_RATE, startInfrastructure, TIME_FACTOR } from "./infrastructure.ts";
+import { DUPLICATE_RATE, startInfrastructure } from "./infrastructure.ts";
 import type { DemoOptions } from "./options.ts";
 import { drawPlan } from "./plan.ts";
 import type { Processes } from "./processes.ts";
@@ -38,7 +38,7 @@ export async function runDemo(
   const infrastructure = await startInfrastructure(processes);
   const shop = await startShop(processes, infrastructure, database);
   out.write(
-    `  QStash  ${infrastructure.qstash.url}  embedded; waits × ${TIME_FACTOR}, ${DUPLICATE_RATE * 100} % delivered twice\n`,
+    `  QStash  ${infrastructure.qstash.url}  embedded, delivers ${DUPLICATE_RATE * 100} % of all messages twice\n`,
   );
   out.write(`  Redis   ${infrastructure.redis.url}  embedded\n`);
   out.write(`  shop    ${shop.url}  its orders in SQLite\n\n`);
@@ -46,7 +46,7 @@ export async function runDemo(
   out.write(`Sending orders, ${CONCURRENCY} at a time, and killing the shop (SIGKILL) while it works on them\n`);
   const bar = progressBar(out, orders);
   const placed = await placeOrders(plan, shop, (now) =>
-    bar.show(now.placed, `${now.kills} kills, ${now.inDoubt} in doubt`),
+    bar.show(now.placed, `${now.kills} kill${now.kills === 1 ? "" : "s"}, ${now.inDoubt} orders in doubt`),
   );
   bar.end();
 

@@ -21,6 +21,8 @@ export interface ShopProcess {
   readonly killedBoots: ReadonlySet<string>;
   /** Resolves when it answers: at once, unless it is being killed and started again. */
   up(): Promise<void>;
+  /** Resolves as soon as it says that something of that kind happened. */
+  next(type: Event["type"]): Promise<void>;
   /** Kills it in the middle of whatever it does, and starts it again. */
   kill(): Promise<void>;
   /** Lets it finish what it does. */
@@ -44,9 +46,16 @@ export async function startShop(
   const operatorToken = randomBytes(32).toString("hex");
   const events: PrintedEvent[] = [];
   const killedBoots = new Set<string>();
+  let waiting: { readonly type: Event["type"]; readonly resolve: () => void }[] = [];
   let boots = 0;
   let child: Child;
   let answering: Promise<void>;
+
+  const hear = (event: PrintedEvent): void => {
+    events.push(event);
+    for (const { type, resolve } of waiting) if (type === event.type) resolve();
+    waiting = waiting.filter(({ type }) => type !== event.type);
+  };
 
   const start = async (): Promise<void> => {
     boots++;
@@ -68,7 +77,7 @@ export async function startShop(
         UPSTASH_REDIS_REST_TOKEN: redis.token,
       },
       onLine: (line) => {
-        if (line.startsWith(`{"aftercommit":`)) events.push(JSON.parse(line) as PrintedEvent);
+        if (line.startsWith(`{"aftercommit":`)) hear(JSON.parse(line) as PrintedEvent);
       },
     });
     while (!(await answers(url))) await sleep(20);
@@ -88,6 +97,7 @@ export async function startShop(
     events,
     killedBoots,
     up: () => answering,
+    next: (type) => new Promise((resolve) => waiting.push({ type, resolve })),
     kill() {
       killedBoots.add(String(boots));
       return (answering = child.end("SIGKILL").then(start));

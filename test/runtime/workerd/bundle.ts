@@ -6,8 +6,16 @@ export interface WorkerBundle {
   readonly externals: readonly string[];
 }
 
-/** Bundles a Worker's entry as a deployment would: for a runtime that has no Node modules. */
-export async function bundleWorker(entry: URL): Promise<WorkerBundle> {
+const made = new Map<string, Promise<WorkerBundle>>();
+
+/** Bundles a Worker's entry as a deployment would: for a runtime that has no Node modules. Once for each entry. */
+export function bundleWorker(entry: URL): Promise<WorkerBundle> {
+  const found = made.get(entry.href) ?? makeBundle(entry);
+  made.set(entry.href, found);
+  return found;
+}
+
+async function makeBundle(entry: URL): Promise<WorkerBundle> {
   const { outputFiles, metafile } = await build({
     entryPoints: [entry.pathname],
     bundle: true,

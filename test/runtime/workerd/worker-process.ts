@@ -58,7 +58,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
       return (await database.prepare(sql).all()).results;
     },
     async scheduled() {
-      const worker = await miniflare.getWorker();
+      const worker = (await miniflare.getWorker()) as unknown as { scheduled(event: object): Promise<unknown> };
       await worker.scheduled({ cron: "* * * * *" });
     },
     stop: () => miniflare.dispose(),
