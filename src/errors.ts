@@ -93,7 +93,8 @@ export class AftercommitError extends Error {
     this: { readonly prototype: E; readonly codes: readonly ErrorCode[] | undefined },
     value: unknown,
   ): value is E {
-    if (!(value instanceof Error) || !("code" in value) || !("hint" in value) || !("getResponse" in value)) return false;
+    if (!(value instanceof Error) || !("code" in value) || !("hint" in value) || !("getResponse" in value))
+      return false;
     return this.codes?.some((code) => code === value.code) ?? String(value.code).startsWith("ERR_");
   }
 }
@@ -131,7 +132,11 @@ export class ConfigurationError extends AftercommitError {
 /** A message that cannot be sent as it is: its data, its headers, its destination or its size. */
 export class InvalidMessageError extends AftercommitError {
   /** The codes that its errors carry. */
-  static override readonly codes: readonly ErrorCode[] = ["ERR_INVALID_MESSAGE", "ERR_UNKNOWN_TOPIC", "ERR_MESSAGE_TOO_LARGE"];
+  static override readonly codes: readonly ErrorCode[] = [
+    "ERR_INVALID_MESSAGE",
+    "ERR_UNKNOWN_TOPIC",
+    "ERR_MESSAGE_TOO_LARGE",
+  ];
 
   /** Makes one; without a code it is `"ERR_INVALID_MESSAGE"`. */
   constructor(
@@ -156,7 +161,11 @@ export class TransactionStateError extends AftercommitError {
 /** A store or transport did not answer, or answered with an error; the call may or may not have been applied. */
 export class UnavailableError extends AftercommitError {
   /** The codes that its errors carry. */
-  static override readonly codes: readonly ErrorCode[] = ["ERR_LOG_UNAVAILABLE", "ERR_INBOX_UNAVAILABLE", "ERR_TRANSPORT_UNAVAILABLE"];
+  static override readonly codes: readonly ErrorCode[] = [
+    "ERR_LOG_UNAVAILABLE",
+    "ERR_INBOX_UNAVAILABLE",
+    "ERR_TRANSPORT_UNAVAILABLE",
+  ];
 
   /** Makes one that says who did not answer; always retryable. */
   constructor(

@@ -40,8 +40,9 @@ return reply
 
 /**
  * Records changes of claimed records, each only while its token is still its score. At most 4 where no body lies apart.
+ * The body of a settled record stays if a copy of the record is held: a prepare that came late had made two of one.
  *
- * KEYS  1 due  2… bodies
+ * KEYS  1 due  2 held  3… bodies
  * ARGV  for each change: member, token ('' for any), new score ('' to settle it), place of its body in KEYS or '0'
  */
 export const RECORD = `
@@ -57,7 +58,7 @@ for i = 1, #members do
       moves[#moves + 1] = members[i]
     else
       gone[#gone + 1] = members[i]
-      if body > 0 then redis.call('UNLINK', KEYS[body]) end
+      if body > 0 and not redis.call('ZSCORE', KEYS[2], members[i]) then redis.call('UNLINK', KEYS[body]) end
     end
   end
 end

@@ -113,7 +113,7 @@ function plainChanges(keys: ShardKeys, changes: readonly DeliveryChange[]): read
 }
 
 function scriptedChanges(keys: ShardKeys, changes: readonly DeliveryChange[]): readonly string[] {
-  const touched = [keys.due];
+  const touched = [keys.due, keys.held];
   const args = changes.flatMap((change) => {
     const apart = isLarge(change.record) ? touched.push(keys.body(deduplicationId(change.record))) : 0;
     return [
@@ -211,7 +211,7 @@ function postpone(keys: ShardKeys, leased: readonly Leased[]): readonly string[]
     const { mark, attempts } = readScore(token);
     return [member, String(token), String(waitingScore(mark, attempts, UNDECODABLE_MILLIS)), "0"];
   });
-  return evalCommand(RECORD, [keys.due], args);
+  return evalCommand(RECORD, [keys.due, keys.held], args);
 }
 
 /** The score that stands for a decision: never 0, whatever the clock says. */

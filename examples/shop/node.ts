@@ -39,7 +39,7 @@ const { app, ac } = createShop({
             longestRequest: "1s",
             deadline: "2s",
             checkSpacing: "500ms",
-            confirmAfter: "2s",
+            confirmAfter: "4s",
             sweepLease: "2s",
           },
           consumers: { lease: "3s", renewEvery: "1s" },

@@ -71,7 +71,7 @@ export function createShop({ orders, infrastructure, boot = "", delivery, failur
     ac.consumer(
       orderPaid,
       async (message) => {
-        if (message.data.item === "poison") throw new FatalError(`nobody can handle a "poison"`);
+        if (message.data.item === "poison") throw new FatalError(`Nobody can handle a "poison".`);
         if (message.attempt <= 2 && Math.random() < failureRate)
           throw new RetryableError("busy, try again", { retryAfter: "1s" });
         await orders.act({ consumer: name, messageId: message.id, orderId: message.data.orderId, boot });

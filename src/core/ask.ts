@@ -43,6 +43,14 @@ export function askLog<T>(core: Core, what: string, call: () => Promise<T>): Pro
   return ask(core, "ERR_LOG_UNAVAILABLE", what, core.settings.storeTimeoutMillis, call);
 }
 
+/** How many times the log's time limit a look for people may take: it may walk through much. */
+const LOOK_FACTOR = 10;
+
+/** Reads the log for people. */
+export function askReader<T>(core: Core, what: string, call: () => Promise<T>): Promise<T> {
+  return ask(core, "ERR_LOG_UNAVAILABLE", what, core.settings.storeTimeoutMillis * LOOK_FACTOR, call);
+}
+
 /** Calls the inbox, with its time limit. */
 export function askInbox<T>(core: Core, what: string, call: () => Promise<T>): Promise<T> {
   return ask(core, "ERR_INBOX_UNAVAILABLE", what, core.settings.storeTimeoutMillis, call);

@@ -26,14 +26,14 @@ export function watchdog(core: Core): Watchdog {
     const transport = core.transport;
     if (width === undefined || sweepUrl === undefined || transport?.wake === undefined) return;
     const bucket = Math.floor((core.clock.now() + deadlineMillis) / width) + 1;
-    if (bucket <= armedBucket) return;
+    if (bucket === armedBucket) return;
     const call = {
       url: sweepUrl,
       id: await wakeId(source, bucket),
       notBeforeSeconds: Math.ceil((bucket * width) / 1_000),
     };
     await askTransport(core, "the transport to take the watchdog's call", () => transport.wake!(call));
-    armedBucket = Math.max(armedBucket, bucket);
+    armedBucket = bucket;
   };
 
   const wakeId = async (source: string, bucket: number): Promise<string> => {

@@ -68,11 +68,8 @@ export function memoryReceiver(options: MemoryReceiverOptions = {}): MemoryRecei
     },
 
     parseFailure(body) {
-      try {
-        return { letter: JSON.parse(body) as TransportDeadLetter };
-      } catch {
-        return { reason: "expected JSON, found other text" };
-      }
+      const letter = parseLetter(body);
+      return letter === undefined ? { reason: "expected a dead letter as JSON, found other text" } : { letter };
     },
 
     async sign(url, body, { attempt = 1, meta, secret: key = secret } = {}) {
@@ -85,4 +82,15 @@ export function memoryReceiver(options: MemoryReceiverOptions = {}): MemoryRecei
 
     failureBody: (letter) => JSON.stringify(letter),
   };
+}
+
+function parseLetter(body: string): TransportDeadLetter | undefined {
+  try {
+    const value = JSON.parse(body) as Partial<TransportDeadLetter> | null;
+    return typeof value?.url === "string" && typeof value.body === "string"
+      ? (value as TransportDeadLetter)
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,10 +1,10 @@
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigurationProblem } from "../errors.ts";
-import type { Core, Route } from "../core/core.ts";
+import type { Check, Core, Route } from "../core/core.ts";
 import { watchdog } from "../core/watchdog.ts";
 import type { Watchdog } from "../core/watchdog.ts";
 import { hashDestination } from "../model/delivery.ts";
-import { isLoopback, parseUrl, resolveDestination } from "../model/destination.ts";
+import { isLoopback, isPath, parseUrl, resolveDestination } from "../model/destination.ts";
 import type { LogStore } from "../ports/log-store.ts";
 import type { Receiver } from "../ports/receiver.ts";
 import { systemClock } from "../system/clock.ts";
@@ -13,6 +13,9 @@ import { webCrypto } from "../system/crypto.ts";
 import { DEFAULT_OPERATIONS_PATH } from "./options.ts";
 import type { AftercommitOptions } from "./options.ts";
 import { checkedSettings } from "./settings.ts";
+
+/** What a delivered body has more than its half message, at most. */
+const STAMP_BYTES = 64;
 
 /** A configuration that has been checked, as the middleware uses it. */
 export interface Service {
@@ -43,7 +46,8 @@ export function configure(options: AftercommitOptions, needs: Needs, env: unknow
   const store = options.log ?? (isStore(options.inbox) ? options.inbox : undefined);
   const inbox = isStore(options.inbox) ? options.inbox.inbox : (options.inbox ?? options.log?.inbox);
   const receiver = options.receiver ?? options.transport?.receiver;
-  const operationsPath = options.operations?.path ?? DEFAULT_OPERATIONS_PATH;
+  const checks = Object.assign(Object.create(null) as Record<string, Check>, options.checks);
+  const operationsPath = checkedOperationsPath(options, problems);
   const settings = checkedSettings(options, { publicUrl, operationsPath, receiver }, problems);
   const routes = checkedRoutes(options, { publicUrl, dev }, problems);
 
@@ -88,8 +92,17 @@ export function configure(options: AftercommitOptions, needs: Needs, env: unknow
     if (inbox === undefined)
       problems.push(missing("inbox", "where consumed messages are remembered", "Pass upstashRedis(…) or redis(…)."));
   }
+  const { maxMessageBytes, bodyLimitBytes } = settings;
+  if (needs.consumers && needs.producers && bodyLimitBytes < maxMessageBytes + STAMP_BYTES) {
+    problems.push({
+      path: "consumers.bodyLimit",
+      expected: `at least ${maxMessageBytes + STAMP_BYTES} (maxMessageBytes and ${STAMP_BYTES} for the time of the decision)`,
+      found: `${bodyLimitBytes}`,
+      remedy: "Raise it, or lower maxMessageBytes: a consumer would never take the largest messages.",
+    });
+  }
   for (const check of needs.checks) {
-    if (options.checks?.[check] === undefined) {
+    if (checks[check] === undefined) {
       problems.push(
         missing(
           `checks.${check}`,
@@ -130,7 +143,7 @@ export function configure(options: AftercommitOptions, needs: Needs, env: unknow
     store,
     transport: options.transport,
     inbox,
-    checks: options.checks ?? {},
+    checks,
     consumerNames: new Map(),
     audit: { lastAt: clock.now() },
     routes(topic) {
@@ -154,11 +167,31 @@ function missing(path: string, expected: string, remedy: string): ConfigurationP
 
 /** Read when a service starts and not when the module is imported: Workers have no environment then. */
 function devVariable(env: unknown): boolean {
-  const processEnv = (globalThis as { process?: { env?: Record<string, unknown> } }).process?.env;
   const bindings = typeof env === "object" && env !== null ? (env as Record<string, unknown>) : undefined;
-  return [processEnv?.QSTASH_DEV, bindings?.QSTASH_DEV].some(
+  return [processVariable("QSTASH_DEV"), bindings?.QSTASH_DEV].some(
     (value) => value !== undefined && value !== "" && value !== "false",
   );
+}
+
+/** Deno throws where the program may not read its environment; then nobody else in it can, either. */
+function processVariable(name: string): unknown {
+  try {
+    return (globalThis as { process?: { env?: Record<string, unknown> } }).process?.env?.[name];
+  } catch {
+    return undefined;
+  }
+}
+
+function checkedOperationsPath(options: AftercommitOptions, problems: ConfigurationProblem[]): string {
+  const path = options.operations?.path ?? DEFAULT_OPERATIONS_PATH;
+  if (isPath(path)) return path;
+  problems.push({
+    path: "operations.path",
+    expected: "an absolute path without query or dot segments",
+    found: JSON.stringify(path.slice(0, 200)),
+    remedy: `Write one such as "${DEFAULT_OPERATIONS_PATH}".`,
+  });
+  return DEFAULT_OPERATIONS_PATH;
 }
 
 function checkedPublicUrl(options: AftercommitOptions, problems: ConfigurationProblem[]): URL | undefined {

@@ -44,7 +44,7 @@ export function consumerHandler<Data>(
     const shared = core.store !== undefined && hints.meta !== undefined;
     try {
       const record = shared
-        ? await recordOf(core, { url: verified.url.href, body: verified.body, meta: hints.meta! }, parsed.envelope)
+        ? await recordOf(core, { url: verified.url.href, body: verified.body, meta: hints.meta }, parsed.envelope)
         : undefined;
       const consumption = await consume(
         core,

@@ -8,6 +8,8 @@ import { DEFAULT_BODY_LIMIT_BYTES, DEFAULT_MAX_MESSAGE_BYTES } from "./options.t
 import type { AftercommitOptions } from "./options.ts";
 
 const DAY = 86_400_000;
+/** What an envelope's attribute may have. */
+const MAX_SOURCE_LENGTH = 2_048;
 
 /** Resolves the numbers of a configuration and checks the arithmetic between them; what is wrong goes to `problems`. */
 export function checkedSettings(
@@ -91,6 +93,15 @@ export function checkedSettings(
     "longer than recovery.longestRequest: a running request must not be looked into",
   );
 
+  const source = options.source ?? where.publicUrl?.href ?? "aftercommit";
+  if (source === "" || source.length > MAX_SOURCE_LENGTH) {
+    problems.push({
+      path: "source",
+      expected: `1 to ${MAX_SOURCE_LENGTH} characters`,
+      found: `${source.length}`,
+      remedy: "Leave it out for publicUrl.",
+    });
+  }
   const base = where.publicUrl === undefined ? undefined : joinUrl(where.publicUrl.href, where.operationsPath);
   const signed = where.receiver !== undefined && base !== undefined;
   if (watchdogMillis !== undefined && !signed) {
@@ -110,9 +121,9 @@ export function checkedSettings(
     });
   }
   return {
-    source: options.source ?? where.publicUrl?.href ?? "aftercommit",
-    failureUrl: signed ? `${base}/failed` : undefined,
-    sweepUrl: signed ? `${base}/watchdog` : undefined,
+    source,
+    failureUrl: signed ? joinUrl(base, "/failed") : undefined,
+    sweepUrl: signed ? joinUrl(base, "/watchdog") : undefined,
     deadlineMillis,
     storeTimeoutMillis: millis("storeTimeout", options.storeTimeout, 3_000),
     transportTimeoutMillis: millis("transportTimeout", options.transportTimeout, 10_000),

@@ -7,6 +7,12 @@ export function isLoopback(url: URL): boolean {
 
 const PRIVATE_NAME = /(^|\.)(localhost|local|internal|localdomain|home\.arpa)$/;
 
+/** A name that only means something on its own network. A dot at the end says no more than that the name is whole. */
+function isPrivateName(hostname: string): boolean {
+  const name = hostname.endsWith(".") ? hostname.slice(0, -1) : hostname;
+  return PRIVATE_NAME.test(name) || !name.includes(".");
+}
+
 /**
  * Resolves a configured destination to the absolute URL it stands for, or says what is wrong with it.
  *
@@ -44,15 +50,22 @@ export function resolveDestination(
   if (options.dev && isLoopback(url)) return { url: url.href };
   if (url.protocol !== "https:") return refuse("an https URL", "Serve the consumer over https.");
   if (url.port !== "") return refuse("the default https port", "Serve the consumer on port 443.");
-  if (isAddress(url.hostname) || PRIVATE_NAME.test(url.hostname) || !url.hostname.includes(".")) {
+  if (isAddress(url.hostname) || isPrivateName(url.hostname)) {
     return refuse("a public host name", "The transport calls it from outside; loopback is for dev mode only.");
   }
   return { url: url.href };
 }
 
+/** Tells whether a text is an absolute path as a URL has it: no query, no dot segments, nothing to encode. */
+export function isPath(text: string): boolean {
+  return text.startsWith("/") && new URL(text, "https://host.invalid").pathname === text;
+}
+
 /** Appends a path to a base URL that may itself have a path. */
 export function joinUrl(base: string, path: string): string {
-  return new URL(base.replace(/\/+$/, "") + path).href;
+  let end = base.length;
+  while (base[end - 1] === "/") end--;
+  return new URL(base.slice(0, end) + path).href;
 }
 
 /** A URL, or `undefined` where the text is not one. */

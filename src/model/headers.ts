@@ -15,7 +15,7 @@ export function headerProblems(headers: Readonly<Record<string, string>>): Confi
   const problems: ConfigurationProblem[] = [];
   let bytes = 0;
   for (const [name, value] of Object.entries(headers)) {
-    bytes += utf8Length(name) + utf8Length(`${value}`);
+    bytes += utf8Length(name) + utf8Length(value);
     if (!TOKEN.test(name)) {
       problems.push(problem("a header name of token characters", JSON.stringify(name), "Use letters, digits and '-'."));
     } else if (REFUSED.test(name)) {

@@ -1,9 +1,10 @@
-import { askLog } from "../core/ask.ts";
+import { askLog, askReader } from "../core/ask.ts";
+import type { Core } from "../core/core.ts";
 import { discard, redrive } from "../core/dead-letters.ts";
 import type { RedriveOptions } from "../core/dead-letters.ts";
 import { sweep } from "../core/sweep.ts";
 import type { SweepOptions, SweepReport } from "../core/sweep.ts";
-import { OperationError } from "../errors.ts";
+import { ConfigurationError, OperationError } from "../errors.ts";
 import type { Service } from "../middleware/configuration.ts";
 import { madeAt } from "../model/ids.ts";
 import type { Decision, Verdict } from "../model/states.ts";
@@ -37,21 +38,43 @@ export interface Operator {
   decide(transactionId: string, verdict: Verdict): Promise<Decision>;
 }
 
-/** The operator of a service. */
+/**
+ * The operator of a service.
+ *
+ * @throws {ConfigurationError} where the service has no log.
+ */
 export function operatorOf({ core }: Service): Operator {
-  const store = core.store!;
+  const { store } = core;
+  if (store === undefined) {
+    throw new ConfigurationError([
+      {
+        path: "log",
+        expected: "where half messages are kept",
+        found: "nothing",
+        remedy: "Pass upstashRedis(…) or redis(…); a service that only consumes has nothing to operate.",
+      },
+    ]);
+  }
+  const log = readerOf(core, store.reader);
   return {
     sweep: (options) => sweep(core, options),
 
-    log: store.reader,
+    log,
 
     async unconfirmed(page) {
-      const found = await store.reader.listUnsettled(page);
+      const found = await log.listUnsettled(page);
       const horizon = core.clock.now() - core.settings.retryHorizonMillis;
-      const items = found.items.filter(
-        ({ record, mark }) =>
-          mark === "published" && Math.max(madeAt(record.transactionId) ?? 0, record.decidedAt ?? 0) < horizon,
-      );
+      const sent = found.items.filter(({ mark }) => mark === "published");
+      const ids = [...new Set(sent.map(({ record }) => record.transactionId))];
+      const decisions =
+        ids.length === 0
+          ? undefined
+          : await askLog(core, "the log to tell decisions", () => store.transactions.decisions(ids));
+      const items = sent.filter(({ record }) => {
+        const decidedAt = record.decidedAt ?? decisions?.get(record.transactionId)?.decidedAt;
+        const sentAt = decidedAt ?? madeAt(record.transactionId) ?? 0;
+        return Math.max(sentAt, record.send.notBefore ?? 0) < horizon;
+      });
       return found.cursor === undefined ? { items } : { items, cursor: found.cursor };
     },
 
@@ -64,7 +87,7 @@ export function operatorOf({ core }: Service): Operator {
     discard: (key) => discard(core, key),
 
     async decide(transactionId, verdict) {
-      const found = await askLog(core, "the log to show a transaction", () => store.reader.transaction(transactionId));
+      const found = await log.transaction(transactionId);
       if (found.decision === undefined && found.held.length === 0 && found.unsettled.length === 0) {
         throw new OperationError(
           "ERR_NOT_FOUND",
@@ -93,5 +116,18 @@ export function operatorOf({ core }: Service): Operator {
       await sweep(core, { audit: false });
       return decision;
     },
+  };
+}
+
+/** A reader whose troubles are those of a log out of reach. */
+function readerOf(core: Core, reader: LogReader): LogReader {
+  const ask = <T>(call: () => Promise<T>) => askReader(core, "the log to be read", call);
+  return {
+    transaction: (transactionId) => ask(() => reader.transaction(transactionId)),
+    deadLetter: (key) => ask(() => reader.deadLetter(key)),
+    listDead: (page) => ask(() => reader.listDead(page)),
+    listHeld: (page) => ask(() => reader.listHeld(page)),
+    listUnsettled: (page) => ask(() => reader.listUnsettled(page)),
+    counts: () => ask(() => reader.counts()),
   };
 }

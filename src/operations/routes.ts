@@ -15,6 +15,7 @@ import { operatorOf } from "./operator.ts";
 const FAILURE_BODY_FACTOR = 4;
 /** A sweep call says nothing. */
 const CALL_BODY_LIMIT = 65_536;
+const MAX_CURSOR_LENGTH = 1_024;
 
 /**
  * The routes for the transport, for cron jobs and for people:
@@ -49,7 +50,9 @@ export function operationsRoutes(serviceOf: (env: unknown) => Service): Hono {
 
   app.post(
     "/failed",
-    signed((service) => service.core.settings.bodyLimitBytes * FAILURE_BODY_FACTOR, failed),
+    signed(({ core: { settings } }) => {
+      return Math.max(settings.bodyLimitBytes, settings.maxMessageBytes) * FAILURE_BODY_FACTOR;
+    }, failed),
   );
   app.post(
     "/watchdog",
@@ -149,6 +152,7 @@ function pageOf(c: Context): PageOptions {
   const cursor = c.req.query("cursor");
   const limit = Number(c.req.query("limit") ?? 50);
   if (!Number.isInteger(limit) || limit < 1 || limit > 500) throw new BadRequest("expected a limit from 1 to 500");
+  if (cursor !== undefined && cursor.length > MAX_CURSOR_LENGTH) throw new BadRequest("expected a cursor of a page");
   return cursor === undefined ? { limit } : { limit, cursor };
 }
 

@@ -117,7 +117,7 @@ function redrives(test: Test): void {
     const answers = await Promise.all(
       ["epoch-1", "epoch-2"].map((epoch) => store.deadLetters.redrive(letter, redriven(letter.record, epoch))),
     );
-    expectEqual(answers.sort(), [false, true], "the answers");
+    expectEqual(answers.filter(Boolean).length, 1, "how many did");
     expectEqual((await store.reader.counts()).unsettled, 1, "how many are unsettled");
   });
 
@@ -260,6 +260,20 @@ function holds(test: Test): void {
     await transactions.record([{ ...claim!, settled: true }]);
     const { held, unsettled } = await reader.counts();
     expectEqual([held, unsettled], [0, 0], "how many are held and unsettled");
+  });
+
+  test("a held record stays whole although a copy of it, prepared once more, is settled", async (tested) => {
+    const { deadLetters, transactions, reader } = tested.store;
+    const record = sampleRecord({ body: largeBody(9_000) });
+    await transactions.prepare([record]);
+    await deadLetters.hold(await claimAll(tested, 1));
+    await transactions.prepare([record]);
+    await transactions.record([{ record, settled: true }]);
+    expectEqual((await reader.listHeld()).items, [record], "what is held");
+    await deadLetters.release(record.transactionId);
+    const [claim] = await claimAll(tested, 1);
+    await transactions.record([{ ...claim!, settled: true }]);
+    expectEqual((await tested.leftovers?.()) ?? [], [], "what is left in the store");
   });
 
   test("a release brings back its own transaction's records alone", async (tested) => {

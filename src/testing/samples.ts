@@ -1,3 +1,4 @@
+import { utf8Length } from "../model/bytes.ts";
 import { deliveryRecord } from "../model/delivery.ts";
 import type { DeliveryFacts, DeliveryRecord } from "../model/delivery.ts";
 import type { Claim, ClaimOptions } from "../ports/transaction-log.ts";
@@ -105,8 +106,11 @@ export const TREACHEROUS_TEXTS: readonly string[] = [
   "grüße, 世界, 🦊, e\u0301, \u202e, \u2028, \ufeff, \uffff",
 ];
 
-/** A large body: more than what a store may keep beside its index, and not ASCII. */
+const LETTERS = "grüße 世界 🦊 ";
+
+/** A body of so many bytes, most of them not ASCII: more than a store may want to keep beside its index. */
 export function largeBody(bytes: number): string {
-  const letters = "grüße 世界 🦊 ";
-  return JSON.stringify({ text: letters.repeat(Math.ceil(bytes / 24)) });
+  const room = bytes - utf8Length('{"text":""}');
+  const times = Math.floor(room / utf8Length(LETTERS));
+  return `{"text":"${LETTERS.repeat(times)}${"x".repeat(room - times * utf8Length(LETTERS))}"}`;
 }

@@ -6,11 +6,15 @@ for (const shards of [1, 4]) {
   describe(`the memory store with shards: ${shards}`, () => {
     logStoreContract({ test }, async () => {
       const clock = simulatedClock();
+      const store = memoryStore({ clock, shards });
       return {
-        store: memoryStore({ clock, shards }),
+        store,
         advance: (millis) => clock.advance(millis),
         dispose: async () => {},
-        leftovers: async () => [],
+        leftovers: async () => {
+          const { due, held, dead } = store.snapshot();
+          return [...due, ...held, ...dead].map(([key]) => key);
+        },
       };
     });
   });

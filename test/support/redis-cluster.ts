@@ -14,8 +14,14 @@ export async function startRedisCluster(): Promise<RedisServerProcess | undefine
   const directory = await mkdtemp(join(tmpdir(), "redis-cluster-"));
   const busPort = String(await findFreePort());
   const node = await startRedisServer([
-    ...["--cluster-enabled", "yes", "--cluster-port", busPort, "--cluster-announce-ip", "127.0.0.1"],
-    ...["--dir", directory],
+    "--cluster-enabled",
+    "yes",
+    "--cluster-port",
+    busPort,
+    "--cluster-announce-ip",
+    "127.0.0.1",
+    "--dir",
+    directory,
   ]);
   if (node === undefined) return undefined;
   const cli = async (...words: string[]): Promise<string> =>

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { Hono } from "hono";
+import type { Handler } from "hono";
 import * as z from "zod/mini";
 import { aftercommit, topic } from "aftercommit";
 import type {
@@ -32,6 +33,9 @@ export const anything = topic("anything", z.unknown());
 
 /** An app that uses `c.var.tx`. */
 export type App = Hono<AftercommitEnv>;
+
+/** A handler of such an app. */
+export type RouteHandler = Handler<AftercommitEnv>;
 
 /** A service under test, with an app that its routes can be mounted on; `/_aftercommit` is mounted. */
 export interface ServiceUnderTest {

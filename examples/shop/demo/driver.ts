@@ -49,9 +49,9 @@ export async function placeOrders(
 
   const killAll = async (): Promise<void> => {
     for (const { afterOrders, upon } of kills) {
-      while (begun < afterOrders) await sleep(1);
-      do await Promise.race([shop.next(upon), sleep(MOST_WAIT_MILLIS)]);
-      while (underWay === 0 && placed.length < orders.length);
+      await until(() => begun >= afterOrders);
+      await Promise.race([shop.next(upon), sleep(MOST_WAIT_MILLIS)]);
+      await until(() => underWay > 0 || placed.length === orders.length);
       killed++;
       await shop.kill();
       tell();
@@ -81,4 +81,8 @@ export async function placeOrders(
   };
   await Promise.all([...Array.from({ length: CONCURRENCY }, worker), killAll()]);
   return placed;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(1);
 }

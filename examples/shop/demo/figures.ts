@@ -9,6 +9,7 @@ export interface Figures {
   readonly ordersCommitted: number;
   readonly transactionsRevoked: number;
   readonly inDoubt: number;
+  readonly answeredOtherwise: number;
   readonly committedByCheckBack: number;
   readonly rolledBackByCheckBack: number;
   readonly messagesPublished: number;
@@ -47,7 +48,8 @@ export function figuresOf(facts: Facts, events: readonly PrintedEvent[], seconds
     ordersSent: placed.length,
     ordersCommitted: orders.length,
     transactionsRevoked: counts.decisions - orders.length,
-    inDoubt: doubtful.size,
+    inDoubt: placed.filter(({ reply }) => reply === "in doubt").length,
+    answeredOtherwise: placed.filter((one) => one.reply !== "in doubt" && !isAnsweredAsPlanned(one)).length,
     committedByCheckBack: checkedBack("committed"),
     rolledBackByCheckBack: checkedBack("rolledBack"),
     messagesPublished: messages.length,

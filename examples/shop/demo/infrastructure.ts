@@ -21,12 +21,7 @@ export const DUPLICATE_RATE = 0.1;
 export function startInfrastructure(processes: Processes): Promise<Infrastructure> {
   return new Promise((resolve) => {
     processes.start("infrastructure", {
-      args: [
-        ENGINE,
-        "--json",
-        ...["--port", "0", "--redis-port", "0"],
-        ...["--duplicate-rate", String(DUPLICATE_RATE)],
-      ],
+      args: [ENGINE, "--json", "--port=0", "--redis-port=0", `--duplicate-rate=${DUPLICATE_RATE}`],
       env: {},
       onLine: (line) => {
         if (line.startsWith(`{"qstash":`)) resolve(JSON.parse(line) as Infrastructure);

@@ -10,6 +10,7 @@ import type { DemoOptions } from "./options.ts";
 import { processes } from "./processes.ts";
 import { figureTable, identityList } from "./report.ts";
 import { runDemo } from "./run.ts";
+import type { Workplace } from "./run.ts";
 
 const LIMIT_MILLIS = 90_000;
 
@@ -35,26 +36,40 @@ async function demo(options: DemoOptions): Promise<number> {
   const started = processes(join(folder, "processes.log"));
   process.once("exit", () => started.killAll());
   const out = options.json ? { write: () => true } : process.stdout;
+  let waitingFor = "";
+  const workplace: Workplace = {
+    processes: started,
+    database: join(folder, "shop.sqlite"),
+    out,
+    waitsFor: (what) => (waitingFor = what),
+  };
   try {
     const result = await Promise.race([
-      runDemo(options, started, join(folder, "shop.sqlite"), out),
+      runDemo(options, workplace),
       started.crashed,
       interrupted(),
-      tooLate(),
+      tooLate(() => waitingFor),
     ]);
     if (options.json) process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
     out.write(`\nWhat happened\n${figureTable(result.figures)}`);
-    out.write(
-      `\nWhat must be true, by the shop's database, QStash's log and the dead letters\n${identityList(result.identities)}`,
-    );
-    out.write(result.holds ? "\nEverything holds.\n" : `\nNot everything holds. The processes' own words: ${folder}\n`);
-    if (result.holds) rmSync(folder, { recursive: true, force: true });
-    return result.holds ? 0 : 1;
+    out.write("\nWhat must be true, by the shop's database, QStash's event log and the list of dead letters\n");
+    out.write(identityList(result.identities));
+    if (result.holds) {
+      out.write("\nEverything holds.\n");
+      rmSync(folder, { recursive: true, force: true });
+      return 0;
+    }
+    process.stderr.write(`\nNot everything holds. Output of the processes, and the database: ${folder}\n`);
+    return 1;
   } catch (error) {
-    process.stderr.write(
-      `\n${error instanceof Error ? error.message : String(error)}\nThe processes' own words: ${folder}\n`,
-    );
-    return error instanceof Interrupted ? 130 : 1;
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`\n${message}\n`);
+    if (error instanceof Interrupted) {
+      rmSync(folder, { recursive: true, force: true });
+      return 130;
+    }
+    process.stderr.write(`Output of the processes, and the database: ${folder}\n`);
+    return 1;
   } finally {
     started.killAll();
   }
@@ -62,17 +77,16 @@ async function demo(options: DemoOptions): Promise<number> {
 
 function interrupted(): Promise<never> {
   return new Promise((_, reject) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const)
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
       process.once(signal, () => reject(new Interrupted(`Ended by ${signal}.`)));
   });
 }
 
-function tooLate(): Promise<never> {
+function tooLate(waitingFor: () => string): Promise<never> {
   return new Promise((_, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`Expected everything to be settled within ${LIMIT_MILLIS / 1_000} s, found it was not.`)),
-      LIMIT_MILLIS,
-    );
-    timer.unref();
+    const seconds = LIMIT_MILLIS / 1_000;
+    const expire = () =>
+      reject(new Error(`Expected an end within ${seconds} s, found it waiting for ${waitingFor()}.`));
+    setTimeout(expire, LIMIT_MILLIS).unref();
   });
 }

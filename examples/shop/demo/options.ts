@@ -14,7 +14,7 @@ export const DEFAULT_KILLS = 5;
 
 export const USAGE = `usage: npm run demo -- [flags]
 
-  --orders ${DEFAULT_ORDERS}   how many orders are sent, 20 to 5000
+  --orders ${DEFAULT_ORDERS}   how many orders are sent, 20 to 2000
   --kills ${DEFAULT_KILLS}      how often the shop is killed meanwhile, at most one kill for 10 orders
   --seed N       draws the same orders and the same points to kill at as a run before
   --json         prints the result as one JSON object
@@ -32,7 +32,7 @@ export class UsageError extends Error {}
 export function readOptions(args: readonly string[]): DemoOptions | "help" {
   const { values } = parsed(args);
   if (values.help === true) return "help";
-  const orders = whole("orders", values.orders, DEFAULT_ORDERS, 20, 5_000);
+  const orders = whole("orders", values.orders, DEFAULT_ORDERS, 20, 2_000);
   const most = Math.floor(orders / 10);
   const kills = whole("kills", values.kills, Math.min(DEFAULT_KILLS, most), 0, most);
   const seed = whole("seed", values.seed, Math.floor(Math.random() * 1_000_000), 0, 4_294_967_295);

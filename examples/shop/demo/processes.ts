@@ -43,6 +43,8 @@ export function processes(logFile: string): Processes {
         // Nothing of this terminal's own settings for QStash or Redis may reach the demo.
         env: { PATH: process.env.PATH ?? "", ...env },
         stdio: ["ignore", "pipe", "pipe"],
+        // Ctrl-C is for this program, which ends them itself.
+        detached: true,
       });
       running.add(child);
       for (const stream of [child.stdout, child.stderr]) {

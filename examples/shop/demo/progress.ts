@@ -22,13 +22,14 @@ export function progressBar(out: Output, total: number): ProgressBar {
   let last = "";
   return {
     show(done, note) {
-      const filled = Math.round((WIDTH * done) / total);
+      const share = total === 0 ? 1 : Math.max(0, done / total);
+      const filled = Math.round(WIDTH * share);
       const line = `  [${"#".repeat(filled)}${"-".repeat(WIDTH - filled)}] ${done}/${total}  ${note}`;
       if (line === last) return;
       last = line;
       if (live) out.write(`\r\u001b[K${line}`);
-      else if (Math.floor((PARTS * done) / total) > part) {
-        part = Math.floor((PARTS * done) / total);
+      else if (Math.floor(PARTS * share) > part) {
+        part = Math.floor(PARTS * share);
         out.write(`${line}\n`);
       }
     },

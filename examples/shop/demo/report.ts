@@ -8,6 +8,7 @@ const LABELS: Readonly<Record<keyof Figures, string>> = {
   inDoubt: "in doubt: the shop was killed before it answered",
   committedByCheckBack: "  resolved by check-back: committed",
   rolledBackByCheckBack: "  resolved by check-back: rolled back",
+  answeredOtherwise: "answered with an unexpected error",
   messagesPublished: "messages published",
   messagesDelivered: "messages delivered",
   effects: "effects",

@@ -13,9 +13,9 @@ import type { DemoOptions } from "./options.ts";
 import { drawPlan } from "./plan.ts";
 import type { Processes } from "./processes.ts";
 import { progressBar } from "./progress.ts";
-import type { Output } from "./progress.ts";
+import type { Output, ProgressBar } from "./progress.ts";
 import { settle } from "./settle.ts";
-import { startShop } from "./shop-process.ts";
+import { FAILURE_RATE, startShop } from "./shop-process.ts";
 
 /** What a run showed. */
 export interface Result {
@@ -25,36 +25,50 @@ export interface Result {
   readonly identities: readonly Identity[];
 }
 
+/** What a run works with. */
+export interface Workplace {
+  readonly processes: Processes;
+  /** The file of the shop's database. */
+  readonly database: string;
+  readonly out: Output;
+  /** Told what it waits for, so that whoever ends it can say so. */
+  readonly waitsFor: (what: string) => void;
+}
+
 /** Runs the demo once: starts everything, sends orders, kills the shop, waits until all is settled, looks at what is there. */
-export async function runDemo(
-  { orders, kills, seed }: DemoOptions,
-  processes: Processes,
-  database: string,
-  out: Output,
-): Promise<Result> {
+export async function runDemo({ orders, kills, seed }: DemoOptions, workplace: Workplace): Promise<Result> {
+  const { processes, database, out, waitsFor } = workplace;
   const startedAt = performance.now();
   out.write(`aftercommit: ${orders} orders, the shop killed ${kills} times, seed ${seed}\n\n`);
-  const plan = drawPlan(seed, orders, kills);
-  const infrastructure = await startInfrastructure(processes);
-  const shop = await startShop(processes, infrastructure, database);
-  out.write(
-    `  QStash  ${infrastructure.qstash.url}  embedded, delivers ${DUPLICATE_RATE * 100} % of all messages twice\n`,
-  );
-  out.write(`  Redis   ${infrastructure.redis.url}  embedded\n`);
-  out.write(`  shop    ${shop.url}  its orders in SQLite\n\n`);
+  waitsFor("QStash, Redis and the shop to start");
+  const { qstash, redis } = await startInfrastructure(processes);
+  const shop = await startShop(processes, { qstash, redis }, database);
+  out.write(`  QStash  ${qstash.url}  embedded; delivers ${DUPLICATE_RATE * 100} % of all messages twice\n`);
+  out.write(`  Redis   ${redis.url}  embedded\n`);
+  out.write(`  shop    ${shop.url}  orders in SQLite; consumers fail ${FAILURE_RATE * 100} % of the time\n\n`);
 
   out.write(`Sending orders, ${CONCURRENCY} at a time, and killing the shop (SIGKILL) while it works on them\n`);
-  const bar = progressBar(out, orders);
-  const placed = await placeOrders(plan, shop, (now) =>
-    bar.show(now.placed, `${now.kills} kill${now.kills === 1 ? "" : "s"}, ${now.inDoubt} orders in doubt`),
-  );
-  bar.end();
+  const sending = progressBar(out, orders);
+  const placed = await placeOrders(drawPlan(seed, orders, kills), shop, (now) => {
+    waitsFor(`the orders to be answered: ${now.placed} of ${orders}`);
+    sending.show(now.placed, `${now.kills} kill${now.kills === 1 ? "" : "s"}, ${now.inDoubt} orders in doubt`);
+  });
+  sending.end();
 
   out.write("Waiting until what the kills left behind is settled\n");
-  const qstash = new Client({ baseUrl: infrastructure.qstash.url, token: infrastructure.qstash.token });
-  const { counts, log } = await settle(shop, qstash);
+  const client = new Client({ baseUrl: qstash.url, token: qstash.token });
+  let settling: ProgressBar | undefined;
+  let first = 0;
+  const { counts, log } = await settle(shop, client, ({ unsettled, held }) => {
+    waitsFor(`the log to be settled: ${unsettled} unsettled, ${held} held`);
+    settling ??= progressBar(out, (first = unsettled));
+    settling.show(Math.max(0, first - unsettled), "deliveries settled");
+  });
+  settling?.end();
   const dead = await readDead(shop);
+  waitsFor("the shop to stop");
   await shop.stop();
+
   const facts: Facts = {
     placed,
     ...readDatabase(database),

@@ -14,9 +14,11 @@ const POLL_MILLIS = 200;
 export async function settle(
   shop: ShopProcess,
   qstash: Client,
+  onWait: (counts: LogCounts) => void,
 ): Promise<{ readonly counts: LogCounts; readonly log: QStashLog }> {
   for (;;) {
     const counts = await shop.counts();
+    onWait(counts);
     if (counts.unsettled === 0 && counts.held === 0) {
       const log = await readQStashLog(qstash);
       if (log.underWay === 0) return { counts, log };

@@ -33,7 +33,8 @@ export interface ShopProcess {
 }
 
 const SHOP = fileURLToPath(new URL("../node.ts", import.meta.url));
-const FAILURE_RATE = 0.15;
+/** How often a consumer's attempts fail. */
+export const FAILURE_RATE = 0.15;
 
 /** Starts the shop; resolves when it answers. */
 export async function startShop(
@@ -77,7 +78,8 @@ export async function startShop(
         UPSTASH_REDIS_REST_TOKEN: redis.token,
       },
       onLine: (line) => {
-        if (line.startsWith(`{"aftercommit":`)) hear(JSON.parse(line) as PrintedEvent);
+        const event = eventOf(line);
+        if (event !== undefined) hear(event);
       },
     });
     while (!(await answers(url))) await sleep(20);
@@ -106,6 +108,16 @@ export async function startShop(
     counts: () => read("/counts") as Promise<LogCounts>,
     dead: (cursor) => read(cursor === undefined ? "/dead" : `/dead?cursor=${cursor}`) as Promise<DeadPage>,
   };
+}
+
+/** The event that a line tells of, if it does; a kill may have cut it off. */
+function eventOf(line: string): PrintedEvent | undefined {
+  if (!line.startsWith(`{"aftercommit":`)) return undefined;
+  try {
+    return JSON.parse(line) as PrintedEvent;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Any answer will do; the connection is refused until the shop listens. */

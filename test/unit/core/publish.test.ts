@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { AftercommitError, topic } from "aftercommit";
-import type { ConfigurationError, ConfigurationProblem, PublishOptions, Topic, TopicOptions } from "aftercommit";
+import type { ConfigurationError, ConfigurationProblem, PublishOptions, Topic } from "aftercommit";
 import * as z from "zod/mini";
 import { anything, orderPaid, settled, world } from "../../support/world.ts";
 
@@ -12,7 +12,7 @@ const nowhere = topic("nowhere", z.unknown());
 const ok = { orderId: "o-1" };
 
 const refused: Record<string, { readonly publication: Publication; readonly code?: string }> = {
-  "data that the schema refuses": { publication: [orderPaid as Topic, { orderId: 7 }] },
+  "data that the schema refuses": { publication: [orderPaid, { orderId: 7 }] },
   "data with a cycle": { publication: [anything, cyclic] },
   "data with a bigint": { publication: [anything, { cents: 1n }] },
   "data whose toJSON throws": {
@@ -118,7 +118,7 @@ describe("publish refuses", () => {
     app.use("*", ac.transaction());
     app.onError((error, c) => c.text(String(error)));
     app.post("/", async (c) => {
-      await c.var.tx.publish(orderPaid as Topic, { orderId: { secret: "4111-1111" } });
+      await c.var.tx.publish(orderPaid, { orderId: { secret: "4111-1111" } as never });
       return c.text("ok");
     });
     const text = await (await app.request("/", { method: "POST" })).text();
@@ -143,7 +143,7 @@ describe("topic refuses", () => {
   };
   for (const [name, value] of Object.entries(options)) {
     test(`an unusable ${name}, at its declaration`, () => {
-      expect(() => topic("a", z.unknown(), { [name]: value } as TopicOptions)).toThrowError(
+      expect(() => topic("a", z.unknown(), { [name]: value })).toThrowError(
         expect.objectContaining({
           code: "ERR_CONFIGURATION",
           problems: [expect.objectContaining({ path: `topic "a".${name}` })],
@@ -218,6 +218,8 @@ describe("how a message travels", () => {
     expect(await sendOf({ headers: { "x-tenant": "b" } })).toMatchObject({
       headers: { "x-tenant": "b", "x-kept": "1" },
     });
-    expect(Object.keys(((await sendOf({ headers: { "x-tenant": "b" } })) as { headers: object }).headers)).toHaveLength(2);
+    expect(Object.keys(((await sendOf({ headers: { "x-tenant": "b" } })) as { headers: object }).headers)).toHaveLength(
+      2,
+    );
   });
 });

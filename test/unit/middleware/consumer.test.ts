@@ -3,7 +3,17 @@ import { describe, expect, test, vi } from "vitest";
 import { aftercommit, FatalError, RetryableError } from "aftercommit";
 import type { AftercommitOptions, ConsumerHandler, ConsumerOptions, Message } from "aftercommit";
 import { memoryStore } from "aftercommit/memory";
-import { ELSEWHERE, faulty, gate, intercepted, orderPaid, PUBLIC_URL, seatFreed, settled, world } from "../../support/world.ts";
+import {
+  ELSEWHERE,
+  faulty,
+  gate,
+  intercepted,
+  orderPaid,
+  PUBLIC_URL,
+  seatFreed,
+  settled,
+  world,
+} from "../../support/world.ts";
 import type { ServiceUnderTest, World } from "../../support/world.ts";
 
 const RECEIPT = `${PUBLIC_URL}/consumers/receipt`;
@@ -123,7 +133,7 @@ describe("a body", () => {
   test("that is too large is answered 413 without reading on, whatever its Content-Length says", async () => {
     for (const length of [undefined, "1", "NaN"]) {
       const w = world();
-      const { app } = consumerOf(w, vi.fn(), {}, { consumers: { bodyLimit: 2_048 } });
+      const { app } = consumerOf(w, vi.fn(), {}, { consumers: { bodyLimit: 2_048 }, maxMessageBytes: 1_024 });
       let chunks = 0;
       let cancelled = false;
       const body = new ReadableStream<Uint8Array>(
@@ -139,7 +149,7 @@ describe("a body", () => {
         { highWaterMark: 0 },
       );
       const headers = length === undefined ? {} : { "content-length": length };
-      const response = await app.request(RECEIPT, { method: "POST", body, headers, duplex: "half" } as RequestInit);
+      const response = await app.request(RECEIPT, { method: "POST", body, headers, duplex: "half" });
       expect(response.status).toBe(413);
       expect(chunks).toBeLessThanOrEqual(4);
       expect(cancelled).toBe(true);
@@ -462,7 +472,12 @@ describe("a lease", () => {
       .fn()
       .mockReturnValueOnce(new Promise(() => undefined))
       .mockResolvedValue("sent");
-    const { app } = consumerOf(w, handler, {}, { inbox: faulty(w.store, (n) => (n === "inbox.renew" ? "unreachable" : "none")).inbox });
+    const { app } = consumerOf(
+      w,
+      handler,
+      {},
+      { inbox: faulty(w.store, (n) => (n === "inbox.renew" ? "unreachable" : "none")).inbox },
+    );
     void w.post(app, RECEIPT, bodyOf(w));
     await settled();
     await w.clock.advance(29_000);
@@ -710,9 +725,18 @@ describe("the URL that a signature is bound to", () => {
   for (const [publicUrl, requested, signed] of cases) {
     test(`is ${signed} for ${requested} at ${publicUrl}`, async () => {
       const w = world();
-      const ac = aftercommit({ publicUrl, receiver: w.receiver, inbox: w.store, observer: { event: () => undefined }, clock: w.clock });
+      const ac = aftercommit({
+        publicUrl,
+        receiver: w.receiver,
+        inbox: w.store,
+        observer: { event: () => undefined },
+        clock: w.clock,
+      });
       const app = new Hono();
-      app.post("*", ac.consumer(orderPaid, () => "done"));
+      app.post(
+        "*",
+        ac.consumer(orderPaid, () => "done"),
+      );
       const headers = await w.receiver.sign(signed, bodyOf(w));
       expect((await app.request(requested, { method: "POST", headers, body: bodyOf(w) })).status).toBe(200);
     });

@@ -4,9 +4,7 @@ import { describe, expect, test, vi } from "vitest";
 import type { AftercommitOptions, Transaction, TransactionOptions, Transport } from "aftercommit";
 import { UNDECIDED_HEADER } from "aftercommit";
 import { anything, faulty, gate, intercepted, orderPaid, seatFreed, settled, world } from "../../support/world.ts";
-import type { App, ServiceUnderTest, StoreFault, World } from "../../support/world.ts";
-
-type RouteHandler = Parameters<App["post"]>[1];
+import type { App, RouteHandler, ServiceUnderTest, StoreFault, World } from "../../support/world.ts";
 
 /** A service with one route, `POST /orders`, in a transaction. */
 function ordersOf(
@@ -323,7 +321,7 @@ describe("a failure at marked", () => {
     },
     "an HTTPException with a success status": async (c) => {
       await publishOrder(c.var.tx);
-      throw new HTTPException(304, { res: new Response(null, { status: 304 }) });
+      throw new HTTPException(undefined, { res: new Response(null, { status: 304 }) });
     },
     "a route that is not there": async (c) => {
       await publishOrder(c.var.tx);
@@ -635,7 +633,9 @@ describe("a log out of reach", () => {
 describe("what goes on after the response", () => {
   test("is given to waitUntil where there is an execution context", async () => {
     const w = world();
-    const { app } = ordersOf(w, async (c) => c.text(await publishOrder(c.var.tx)));
+    const { passed, open } = gate();
+    const transport: Transport = { ...w.transport, publish: (all) => passed.then(() => w.transport.publish(all)) };
+    const { app } = ordersOf(w, async (c) => c.text(await publishOrder(c.var.tx)), {}, { transport });
     const waited: Promise<unknown>[] = [];
     const context = {
       waitUntil: (promise: Promise<unknown>) => void waited.push(promise),
@@ -643,7 +643,12 @@ describe("what goes on after the response", () => {
       props: {},
     };
     await app.request("/orders", { method: "POST" }, {}, context);
-    await Promise.all(waited);
+    let ended = false;
+    const all = Promise.all(waited).then(() => (ended = true));
+    await settled();
+    expect(ended).toBe(false);
+    open();
+    await all;
     expect(w.transport.accepted).toHaveLength(1);
   });
 
@@ -809,6 +814,26 @@ describe("a checked transaction", () => {
     expect(w.transport.accepted.map(({ record }) => record.messageId)).toEqual([again.messageId]);
     expect(again.messageId).not.toBe(letter!.record.messageId);
   });
+});
+
+test("a request that fails after a person had committed it is flagged, and the commit stands", async () => {
+  const w = world();
+  const { passed, open } = gate();
+  const { ac, app } = ordersOf(w, async (c) => {
+    await publishOrder(c.var.tx);
+    await passed;
+    return c.text("no", 500);
+  });
+  const answer = order(app);
+  await w.clock.advance(120_001);
+  await ac.operator().sweep({ audit: false });
+  await ac.operator().decide(w.store.snapshot().held[0]![1].transactionId, "committed");
+  open();
+  expect((await answer).status).toBe(500);
+  await ac.drain();
+  expect(w.of("conflict")).toHaveLength(1);
+  expect(w.transport.accepted).toHaveLength(1);
+  expect(w.store.snapshot().dead).toEqual([]);
 });
 
 test("a slow marked request whose messages were held is published when it succeeds, and nothing stays held", async () => {
