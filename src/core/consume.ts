@@ -96,7 +96,9 @@ export async function consume<Data>(
   );
   if (found.state === "done") {
     core.emit({ type: "duplicate", consumer, messageId: envelope.id });
-    return { status: "ack", duplicate: true, outcome: found.outcome };
+    const ack = { status: "ack", duplicate: true, outcome: found.outcome } as const;
+    // A retry means that the run that did it was cut off, perhaps before it could tell the log.
+    return arrival.attempt > 1 ? { ...ack, afterwards: () => markDelivered(core, arrival.record) } : ack;
   }
   if (found.state === "busy") {
     core.emit({ type: "busy", consumer, messageId: envelope.id });

@@ -1196,11 +1196,13 @@ describe.skipIf(redisServer === undefined)("the embedded Redis beside a real one
       test.for(SEEDS)(`${subject}, seed %i`, async (seed) => {
         const random = createRandom(seed);
         const commands = Array.from({ length: LENGTH }, () => next(random));
+        // A time to live that begins when a command runs ends in another second on a server that is asked a moment later.
+        const expiry = commands.some((command) => command.includes("1000000")) ? "PERSIST" : "EXPIRETIME";
         await compare(commands);
         await compare(
           KEYS.flatMap((key) => [
             ["TYPE", key],
-            ["EXPIRETIME", key],
+            [expiry, key],
             ["ZRANGE", key, "0", "-1", "WITHSCORES"],
           ]),
         );
