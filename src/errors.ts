@@ -212,6 +212,7 @@ export class FatalError extends AftercommitError {
   /** Makes one; the message is kept with the dead letter. */
   constructor(message: string, options: { readonly cause?: unknown } = {}) {
     super("ERR_FATAL", message, { hint: "The delivery goes to the dead letters; redrive it once mended.", ...options });
+    this.message = message;
   }
 }
 
@@ -237,6 +238,7 @@ export class RetryableError extends AftercommitError {
       retryable: true,
       ...(options.cause === undefined ? {} : { cause: options.cause }),
     });
+    this.message = message;
     this.retryAfter = options.retryAfter;
   }
 }

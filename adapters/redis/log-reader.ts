@@ -39,16 +39,16 @@ export function redisLogReader(redis: RedisExecutor, keyspace: Keyspace): LogRea
   /** Walks the shards one after the other; a cursor names a shard, and from where on to read in it. */
   const list = async <T>(
     page: PageOptions | undefined,
-    read: (keys: ShardKeys, from: string, limit: number) => Promise<ShardPart<T>>,
+    read: (keys: ShardKeys, after: string | undefined, limit: number) => Promise<ShardPart<T>>,
   ): Promise<Page<T>> => {
-    const [first, from] = readCursor(page?.cursor);
+    const [first, after] = readCursor(page?.cursor);
     const items: T[] = [];
     let left = page?.limit ?? DEFAULT_LIMIT;
     for (let shard = first; shard < keyspace.shards.length; shard++) {
-      const part = await read(keyspace.shards[shard]!, shard === first ? from : "", left);
+      const part = await read(keyspace.shards[shard]!, shard === first ? after : undefined, left);
       items.push(...part.items);
       left -= part.taken;
-      if (part.rest !== undefined) return { items, cursor: `${shard}:${encodeURIComponent(part.rest)}` };
+      if (part.more) return { items, cursor: writeCursor(shard, part.last) };
     }
     return { items };
   };
@@ -59,11 +59,11 @@ export function redisLogReader(redis: RedisExecutor, keyspace: Keyspace): LogRea
     collection: (keys: ShardKeys) => string,
     decode: (keys: ShardKeys, members: readonly string[]) => Promise<T[]>,
   ): Promise<Page<T>> =>
-    list(page, async (keys, from, limit) => {
-      const members = await lexRange(collection(keys), from === "" ? "-" : `(${from}\u000b`, "+", limit + 1);
+    list(page, async (keys, after, limit) => {
+      const members = await lexRange(collection(keys), after === undefined ? "-" : `(${after}\u000b`, "+", limit + 1);
       const taken = members.slice(0, limit);
-      const rest = members.length > limit ? (taken.at(-1)?.split("\n")[0] ?? "") : undefined;
-      return { items: await decode(keys, taken), taken: taken.length, rest };
+      const last = taken.at(-1)?.split("\n")[0];
+      return { items: await decode(keys, taken), taken: taken.length, last, more: members.length > limit };
     });
 
   return {
@@ -90,13 +90,13 @@ export function redisLogReader(redis: RedisExecutor, keyspace: Keyspace): LogRea
     listHeld: (page) => listByKey(page, (keys) => keys.held, records),
 
     listUnsettled: (page) =>
-      list(page, async (keys, from, limit) => {
-        const start = Number(from) || 0;
+      list(page, async (keys, after, limit) => {
+        const start = Number(after ?? 0) || 0;
         const range = [String(start), String(start + limit)];
         const scored = scoredTexts(await redis.execute(["ZRANGE", keys.due, ...range, "WITHSCORES"]));
         const taken = scored.slice(0, limit);
-        const rest = scored.length > limit ? String(start + limit) : undefined;
-        return { items: await unsettled(keys, taken), taken: taken.length, rest };
+        const last = String(start + taken.length);
+        return { items: await unsettled(keys, taken), taken: taken.length, last, more: scored.length > limit };
       }),
 
     async counts() {
@@ -120,14 +120,22 @@ interface ShardPart<T> {
   readonly items: readonly T[];
   /** How many were read for it, those that this version cannot read included. */
   readonly taken: number;
-  /** After which place the next page goes on in this shard, if there is more in it: one more than asked for was looked at. */
-  readonly rest: string | undefined;
+  /** Its last place; absent where nothing was asked for. */
+  readonly last: string | undefined;
+  /** Whether there is more in this shard: one more than asked for was looked at. */
+  readonly more: boolean;
+}
+
+/** A shard, and the place in it after which the next page goes on; without a place, at its beginning. */
+function writeCursor(shard: number, last: string | undefined): string {
+  return last === undefined ? String(shard) : `${shard}:${encodeURIComponent(last)}`;
 }
 
 /** The beginning where the text is no cursor of ours. */
-function readCursor(cursor: string | undefined): readonly [shard: number, from: string] {
-  const match = /^(\d{1,2}):((?:[\w.!~*'()-]|%[0-7][0-9A-F]){0,512})$/.exec(cursor ?? "");
-  return match === null ? [0, ""] : [Number(match[1]), decodeURIComponent(match[2]!)];
+function readCursor(cursor: string | undefined): readonly [shard: number, after: string | undefined] {
+  const match = /^(\d{1,2})(?::((?:[\w.!~*'()-]|%[0-7][0-9A-F]){0,512}))?$/.exec(cursor ?? "");
+  if (match === null) return [0, undefined];
+  return [Number(match[1]), match[2] === undefined ? undefined : decodeURIComponent(match[2])];
 }
 
 type Scored = readonly [member: string, score: number];

@@ -265,10 +265,16 @@ async function failed(
   for (const result of await Promise.allSettled(afterwards)) {
     if (result.status === "rejected") core.emit({ type: "background", error: result.reason });
   }
-  const reason = error instanceof Error ? error.message : "the handler failed";
+  const reason = reasonOf(error);
   if (fatal) return { status: "dead", reason };
   const afterMillis = retryAfterOf(error);
   return { status: "retry", reason, busy: false, ...(afterMillis === undefined ? {} : { afterMillis }) };
+}
+
+/** What the transport keeps of a failure: only what a handler said on purpose; other messages may hold data or secrets. */
+function reasonOf(error: unknown): string {
+  if (FatalError.is(error) || RetryableError.is(error)) return error.message;
+  return `the handler threw ${error instanceof Error ? error.name : typeof error}`;
 }
 
 async function rollBack(core: Core, closed: ClosedTransaction): Promise<void> {

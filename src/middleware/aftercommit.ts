@@ -8,6 +8,7 @@ import { operationsRoutes } from "../operations/routes.ts";
 import { background } from "./background.ts";
 import { configure } from "./configuration.ts";
 import type { Service } from "./configuration.ts";
+import { environmentOf } from "./environment.ts";
 import { consumerHandler } from "./consumer.ts";
 import type { ConsumerHandler, ConsumerOptions } from "./consumer.ts";
 import type { AftercommitOptions } from "./options.ts";
@@ -44,7 +45,8 @@ export interface Aftercommit<Env = unknown> {
 
 /**
  * Configures a service. A plain object is checked at once; a function is called, and its result checked, once per
- * environment, when the first request of that environment comes in (Workers have no environment before).
+ * environment, when the first request of that environment comes in (Workers have no environment before). On Node, Deno
+ * and Bun it is given the environment of the process.
  *
  * @throws {ConfigurationError} with every problem at once, each with its remedy.
  * @example
@@ -63,37 +65,24 @@ export function aftercommit<Env = unknown>(
   const after = background();
   const names = new Set<string>();
   const needs = { consumers: false, producers: false, checks: new Set<string>() };
-  const services = new Map<unknown, Service>();
-  const byEnvironment = new WeakMap<object, Service>();
+  const services = new WeakMap<object, Service>();
 
-  const serviceOf = (env: unknown): Service => {
-    if (typeof options !== "function") return single();
-    if (typeof env !== "object" || env === null) return cached(services, env);
-    return cached(byEnvironment, env);
-  };
-  const single = (): Service => {
-    const found = services.get("");
+  const serviceOf = (passed: unknown): Service => {
+    const env = typeof options === "function" ? environmentOf(passed) : options;
+    const found = services.get(env);
     if (found !== undefined) return found;
-    const made = configure(options as AftercommitOptions, needs, undefined);
-    services.set("", made);
+    const made = configured(env);
+    services.set(env, made);
     return made;
   };
-  const cached = <Key>(
-    cache: { get(key: Key): Service | undefined; set(key: Key, service: Service): unknown },
-    env: Key,
-  ): Service => {
-    const found = cache.get(env);
-    if (found !== undefined) return found;
-    const made = configure((options as (env: unknown) => AftercommitOptions)(env), needs, env);
-    cache.set(env, made);
-    return made;
-  };
+  const configured = (env: object): Service =>
+    typeof options === "function" ? configure(options(env as Env), needs, env) : configure(options, needs, {});
   /** Something new is needed of a plain configuration: check it again, now and not at the first request. */
   const need = (change: () => void): void => {
     change();
-    if (typeof options !== "function") configure(options, needs, undefined);
+    if (typeof options !== "function") configured(options);
   };
-  if (typeof options !== "function") single();
+  if (typeof options !== "function") serviceOf(options);
 
   return {
     transaction(transactionOptions) {

@@ -10,6 +10,7 @@ import type { Receiver } from "../ports/receiver.ts";
 import { systemClock } from "../system/clock.ts";
 import { consoleObserver } from "../system/console-observer.ts";
 import { webCrypto } from "../system/crypto.ts";
+import { variableOf } from "./environment.ts";
 import { DEFAULT_OPERATIONS_PATH } from "./options.ts";
 import type { AftercommitOptions } from "./options.ts";
 import { checkedSettings } from "./settings.ts";
@@ -39,7 +40,7 @@ export interface Needs {
  *
  * @throws {ConfigurationError} with every problem at once.
  */
-export function configure(options: AftercommitOptions, needs: Needs, env: unknown): Service {
+export function configure(options: AftercommitOptions, needs: Needs, env: object): Service {
   const problems: ConfigurationProblem[] = [];
   const publicUrl = checkedPublicUrl(options, problems);
   const dev = options.dev === true && publicUrl !== undefined && isLoopback(publicUrl);
@@ -60,7 +61,7 @@ export function configure(options: AftercommitOptions, needs: Needs, env: unknow
       remedy: "Leave dev out in production.",
     });
   }
-  if (!dev && devVariable(env)) {
+  if (!dev && isSet(variableOf(env, "QSTASH_DEV"))) {
     problems.push({
       path: "QSTASH_DEV",
       expected: "not to be set",
@@ -165,21 +166,8 @@ function missing(path: string, expected: string, remedy: string): ConfigurationP
   return { path, expected, found: "nothing", remedy };
 }
 
-/** Read when a service starts and not when the module is imported: Workers have no environment then. */
-function devVariable(env: unknown): boolean {
-  const bindings = typeof env === "object" && env !== null ? (env as Record<string, unknown>) : undefined;
-  return [processVariable("QSTASH_DEV"), bindings?.QSTASH_DEV].some(
-    (value) => value !== undefined && value !== "" && value !== "false",
-  );
-}
-
-/** Deno throws where the program may not read its environment; then nobody else in it can, either. */
-function processVariable(name: string): unknown {
-  try {
-    return (globalThis as { process?: { env?: Record<string, unknown> } }).process?.env?.[name];
-  } catch {
-    return undefined;
-  }
+function isSet(variable: unknown): boolean {
+  return variable !== undefined && variable !== "" && variable !== "false";
 }
 
 function checkedOperationsPath(options: AftercommitOptions, problems: ConfigurationProblem[]): string {

@@ -369,6 +369,21 @@ describe("an environment", () => {
     expect(make).toHaveBeenCalledTimes(2);
   });
 
+  test.each([
+    ["Node's server", () => ({ incoming: {}, outgoing: {} })],
+    ["Deno's server", () => ({ remoteAddr: {}, completed: Promise.resolve() })],
+    ["nothing", () => ({})],
+  ])("is the process's own, once, where %s passes another object with each request", async (_name, passed) => {
+    const w = world();
+    const make = vi.fn((_env: object) => w.options());
+    const ac = aftercommit<object>(make);
+    const app = new Hono();
+    app.use("*", ac.transaction());
+    app.get("/", (c) => c.text("ok"));
+    for (let i = 0; i < 3; i++) await app.request("/", {}, passed());
+    expect(make.mock.calls).toEqual([[process.env]]);
+  });
+
   test("that is wrong answers 500, and is asked again", async () => {
     const w = world();
     const make = vi.fn(() => w.options({ publicUrl: "nowhere" }));
