@@ -26,7 +26,9 @@ export async function confirm(core: Core, claims: readonly Claim[]): Promise<num
   for (const claim of claims) {
     const { record, token } = claim;
     const outcome = outcomes.get(deduplicationId(record)) ?? "pending";
-    if (outcome === "pending") {
+    // The failure route is called at the same time, and tells more: it has until the next look.
+    const early = outcome === "failed" && claim.attempts === 0 && core.settings.failureUrl !== undefined;
+    if (outcome === "pending" || early) {
       const schedule = { ...CONFIRM_BACK_OFF, firstMillis: core.settings.confirmAfterMillis };
       const afterMillis = backOff(schedule, claim.attempts, core.crypto);
       changes.push({

@@ -6,7 +6,9 @@ import type { ContractRunner } from "./contract.ts";
 
 /** A delivery that is to be signed. */
 export interface DeliveryToSign {
+  /** The URL that it is signed for. */
   readonly url: string;
+  /** The body that it is signed with. */
   readonly body: string;
   /** Which key signs; `"foreign"` is one that the receiver does not know. @default "current" */
   readonly key?: "current" | "next" | "foreign";
@@ -18,6 +20,7 @@ export interface DeliveryToSign {
 
 /** A receiver, and the transport's side of it. */
 export interface ReceiverUnderTest {
+  /** What is under test. */
   readonly receiver: Receiver;
   /** The headers of a delivery as the transport makes it. */
   sign(delivery: DeliveryToSign): Promise<Headers>;

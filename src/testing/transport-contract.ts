@@ -10,12 +10,15 @@ import type { ContractRunner } from "./contract.ts";
 
 /** A call that reached a destination. */
 export interface Arrived {
+  /** The URL that was called. */
   readonly url: string;
+  /** The body that came with it. */
   readonly body: string;
 }
 
 /** A transport, and the world that it delivers to. */
 export interface TransportUnderTest {
+  /** What is under test. */
   readonly transport: Transport;
   /** The URL of a destination that takes whatever it is sent, a new one for each call. */
   accepting(): Promise<string>;

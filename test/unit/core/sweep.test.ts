@@ -484,9 +484,12 @@ describe("a published delivery", () => {
     expect(w.of("delivered")).toHaveLength(1);
   });
 
-  test("that the transport says failed is dead, with its payload", async () => {
+  test("that the transport says failed is left to the failure route for one look, then dead, with its payload", async () => {
     const { w, operator, dispatch } = await sent();
     w.transport.markFailed(dispatch);
+    await w.clock.advance(300_000);
+    expect(await operator.sweep(noAudit)).toMatchObject({ confirmed: 0 });
+    expect((await operator.log.listDead()).items).toEqual([]);
     await w.clock.advance(300_000);
     expect(await operator.sweep(noAudit)).toMatchObject({ confirmed: 0 });
     expect(dueOf(w)).toEqual([]);
