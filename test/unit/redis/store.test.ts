@@ -56,6 +56,21 @@ test("durations may have a fraction", async () => {
   expect(Number.isSafeInteger(claims[0]?.token)).toBe(true);
 });
 
+test("a record that cannot be read is told of once an hour, not at every sweep", async () => {
+  let now = AT;
+  const clocked = createRedisEngine({ now: () => now });
+  const executor = backendExecutor(clocked);
+  const sweep = async (): Promise<number> =>
+    (await redisStore(executor).transactions.claimDue(claimOptions({ leaseMillis: 1_000, now }))).undecodable.length;
+  await executor.execute(["ZADD", `${TAG}:due`, "0", "garbage"]);
+  const told: number[] = [];
+  for (const millis of [0, 2_000, 60_000, 3_600_000]) {
+    now += millis;
+    told.push(await sweep());
+  }
+  expect(told).toEqual([1, 0, 0, 1]);
+});
+
 test("letters that cannot be read keep no other from being listed", async () => {
   const letters = [1, 2, 3].map((n) => sampleLetter(sampleRecord({ transactionId: sampleId(n) })));
   for (const letter of letters) await store.deadLetters.bury(letter);
