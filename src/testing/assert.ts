@@ -17,16 +17,6 @@ export function expectEqual(found: unknown, expected: unknown, what: string): vo
   if (difference !== undefined) throw new ContractError(`${what}: ${difference}`);
 }
 
-/** Fails unless the call rejects; resolves to what it rejected with. */
-export async function expectRejection(call: () => Promise<unknown>, what: string): Promise<unknown> {
-  try {
-    await call();
-  } catch (error) {
-    return error;
-  }
-  throw new ContractError(`${what}: expected a rejection, found none`);
-}
-
 function firstDifference(found: unknown, expected: unknown, path: string): string | undefined {
   if (Object.is(found, expected)) return undefined;
   if (!isObject(found) || !isObject(expected) || Array.isArray(found) !== Array.isArray(expected)) {

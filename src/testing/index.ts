@@ -1,5 +1,5 @@
 export * from "../memory/index.ts";
-export { ContractError, expectEqual, expectRejection, expectThat } from "./assert.ts";
+export { ContractError, expectEqual, expectThat } from "./assert.ts";
 export type { ContractRunner } from "./contract.ts";
 export { deadLettersContract } from "./dead-letters-contract.ts";
 export { inboxChildrenContract, inboxContract } from "./inbox-contract.ts";
