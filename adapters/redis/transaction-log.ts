@@ -16,7 +16,7 @@ import { CLAIM_DUE, PREPARE_LARGE, PRIMARY_SCORE, RECORD } from "./scripts.ts";
 import { dueScore, readScore, waitingScore } from "./score.ts";
 
 /** How far a sweeper's clock may be behind Redis' before its sweeps come late: the first, cheap look allows so much. */
-const CLOCK_MARGIN_MILLIS = 300_000;
+const CLOCK_MARGIN_MILLIS = 30_000;
 /** When a record that cannot be read is looked at again, perhaps by a newer release. */
 const UNDECODABLE_MILLIS = 3_600_000;
 
@@ -132,18 +132,16 @@ function newScore(change: DeliveryChange): string {
   return String(waitingScore(change.mark, change.attempts, Math.max(1, change.afterMillis)));
 }
 
+/** One cheap look: whether a record is unstamped, or due soon by the caller's clock. */
+async function mayBeDue(redis: RedisExecutor, keys: ShardKeys, now: number): Promise<boolean> {
+  const until = String(dueScore(now + CLOCK_MARGIN_MILLIS));
+  return texts(await redis.execute(["ZRANGE", keys.due, "-inf", until, "BYSCORE", "LIMIT", "0", "1"])).length > 0;
+}
+
+const NOTHING_DUE: ClaimedBatch = { claims: [], more: false, undecodable: [] };
+
 async function claimShard(redis: RedisExecutor, keys: ShardKeys, options: ClaimOptions): Promise<ClaimedBatch> {
-  const look = [
-    "ZRANGE",
-    keys.due,
-    "-inf",
-    String(dueScore(options.now + CLOCK_MARGIN_MILLIS)),
-    "BYSCORE",
-    "LIMIT",
-    "0",
-    "1",
-  ];
-  if (texts(await redis.execute(look)).length === 0) return { claims: [], more: false, undecodable: [] };
+  if (options.expected !== true && !(await mayBeDue(redis, keys, options.now))) return NOTHING_DUE;
   const reply = texts(
     await redis.execute(
       evalCommand(CLAIM_DUE, [keys.due], [String(options.limit), String(Math.round(options.leaseMillis))]),

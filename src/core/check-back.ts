@@ -104,8 +104,8 @@ async function decideAndCarryOut(
   );
   if (decision.verdict === verdict) core.emit({ type: "decided", transactionId, verdict, by });
   else core.emit({ type: "conflict", transactionId, deliveries: claims.length });
-  const decided = claims.map((claim) => ({ record: claim.record, token: claim.token, attempts: 0 }));
-  return { published: await carryOut(core, decision, decided), held: 0 };
+  const decided = claims.map(({ record, token }) => ({ record, token, decision, attempts: 0 }));
+  return { published: await carryOut(core, decided), held: 0 };
 }
 
 async function hold(core: Core, transactionId: string, claims: readonly Claim[], reason: string): Promise<CheckedBack> {

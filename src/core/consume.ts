@@ -12,7 +12,7 @@ import { askInbox, askLog } from "./ask.ts";
 import { transactionIdBeside } from "./core.ts";
 import type { Core } from "./core.ts";
 import { dropUncertain } from "./decide.ts";
-import { carryOut } from "./dispatch.ts";
+import { carryOut, decidedAs } from "./dispatch.ts";
 import { keepLease } from "./lease.ts";
 import type { KeptLease } from "./lease.ts";
 import { openTransaction } from "./transaction.ts";
@@ -214,11 +214,7 @@ async function completed(
         markDelivered(core, arrival.record),
         child === undefined
           ? undefined
-          : carryOut(
-              core,
-              { verdict: "committed", decidedAt: at },
-              closed.records.map((record) => ({ record, attempts: 0 })),
-            ),
+          : carryOut(core, decidedAs({ verdict: "committed", decidedAt: at }, closed.records)),
       ]);
     },
   };
@@ -282,11 +278,7 @@ async function rollBack(core: Core, closed: ClosedTransaction): Promise<void> {
     core.store!.transactions.decide(closed.id, "rolledBack", core.clock.now()),
   );
   core.emit({ type: "decided", transactionId: closed.id, verdict: decision.verdict, by: "consumer" });
-  await carryOut(
-    core,
-    decision,
-    closed.records.map((record) => ({ record, attempts: 0 })),
-  );
+  await carryOut(core, decidedAs(decision, closed.records));
 }
 
 function retryAfterOf(error: unknown): number | undefined {

@@ -1,7 +1,7 @@
 import type { CheckAnswer, Decision, Verdict } from "../model/states.ts";
 import { askInTime, askLog } from "./ask.ts";
 import { bury } from "./dead-letters.ts";
-import { carryOut } from "./dispatch.ts";
+import { carryOut, decidedAs } from "./dispatch.ts";
 import type { Core } from "./core.ts";
 import type { ClosedTransaction } from "./transaction.ts";
 
@@ -62,11 +62,7 @@ async function finish(core: Core, closed: ClosedTransaction, success: boolean, d
     if (success) await keepConflict(core, closed, decision);
   }
   if (closed.overdue) await releaseHeld(core, closed.id);
-  await carryOut(
-    core,
-    decision,
-    closed.records.map((record) => ({ record, attempts: 0 })),
-  );
+  await carryOut(core, decidedAs(decision, closed.records));
 }
 
 async function keepConflict(core: Core, closed: ClosedTransaction, decision: Decision): Promise<void> {

@@ -9,63 +9,52 @@ import { backOff, PUBLISH_BACK_OFF } from "./back-off.ts";
 import { bury } from "./dead-letters.ts";
 import type { Core } from "./core.ts";
 
-/** A decided delivery, on its way out. */
-export interface Outgoing {
+/** A delivery whose transaction is decided. */
+export interface Decided {
   readonly record: DeliveryRecord;
-  readonly decidedAt: number;
+  readonly decision: Decision;
   /** The sweeper's fencing token; absent for the request itself. */
   readonly token?: number;
   /** How often it was tried before. */
   readonly attempts: number;
 }
 
-/** A record of a decided transaction, with the sweeper's claim where there is one. */
-export type Decided = Omit<Outgoing, "decidedAt">;
-
 /**
- * Carries out a decision: what was registered for it goes to the transport, what was registered against it is revoked,
- * and the log is told of each. Safe to repeat and to run twice at once: the transport knows its own earlier copy, and the
- * consumer's inbox stops what passes that.
+ * Carries decisions out: what was registered for them goes to the transport in one call, what was registered against them
+ * is revoked, and the log is told of each. Safe to repeat and to run twice at once: the transport knows its own earlier
+ * copy, and the consumer's inbox stops what passes that.
  *
  * Resolves to how many the transport took. Never rejects: what was not recorded is due again later.
  */
-export async function carryOut(core: Core, decision: Decision, records: readonly Decided[]): Promise<number> {
-  const direction = decision.verdict === "committed" ? "commit" : "rollback";
-  const revoked = records.filter((item) => item.record.on !== direction);
-  const outgoing = records
-    .filter((item) => item.record.on === direction)
-    .map((item) => ({ ...item, decidedAt: decision.decidedAt }));
-  const changes: DeliveryChange[] = revoked.map((item) => ({ ...claimOf(item), settled: true }));
-  return dispatch(core, outgoing, changes);
-}
-
-/** Publishes deliveries, then records the results together with `changes`. Resolves to how many the transport took. */
-export async function dispatch(
-  core: Core,
-  outgoing: readonly Outgoing[],
-  changes: readonly DeliveryChange[] = [],
-): Promise<number> {
+export async function carryOut(core: Core, decided: readonly Decided[]): Promise<number> {
+  const outgoing = decided.filter(isOutgoing);
+  const revoked = decided.filter((item) => !isOutgoing(item));
   const results = await publishAll(core, outgoing);
-  const outcomes: DeliveryChange[] = [];
-  let accepted = 0;
-  for (const [i, result] of results.entries()) {
-    const item = outgoing[i]!;
-    if (result.status === "accepted") accepted++;
-    outcomes.push(await outcomeOf(core, item, result));
-  }
+  const changes: DeliveryChange[] = revoked.map((item) => ({ ...claimOf(item), settled: true }));
+  for (const [i, result] of results.entries()) changes.push(await outcomeOf(core, outgoing[i]!, result));
+  const accepted = results.filter((result) => result.status === "accepted").length;
+  if (changes.length === 0) return accepted;
   try {
-    const all = [...changes, ...outcomes];
-    if (all.length > 0) await askLog(core, "the log to record deliveries", () => core.store!.transactions.record(all));
+    await askLog(core, "the log to record deliveries", () => core.store!.transactions.record(changes));
   } catch (error) {
     core.emit({ type: "recordFailed", error });
     return accepted;
   }
-  for (const { record } of changes)
+  for (const { record } of revoked)
     core.emit({ type: "revoked", key: record.key, transactionId: record.transactionId });
   return accepted;
 }
 
-async function publishAll(core: Core, outgoing: readonly Outgoing[]): Promise<readonly DispatchResult[]> {
+/** The records of one transaction, as its request carries its decision out. */
+export function decidedAs(decision: Decision, records: readonly DeliveryRecord[]): readonly Decided[] {
+  return records.map((record) => ({ record, decision, attempts: 0 }));
+}
+
+function isOutgoing({ record, decision }: Decided): boolean {
+  return (decision.verdict === "committed") === (record.on === "commit");
+}
+
+async function publishAll(core: Core, outgoing: readonly Decided[]): Promise<readonly DispatchResult[]> {
   const { transport, settings } = core;
   if (outgoing.length === 0) return [];
   if (transport === undefined)
@@ -73,9 +62,9 @@ async function publishAll(core: Core, outgoing: readonly Outgoing[]): Promise<re
   try {
     return await askTransport(core, "the transport to take deliveries", () =>
       transport.publish(
-        outgoing.map(({ record, decidedAt }) => ({
+        outgoing.map(({ record, decision }) => ({
           record,
-          body: stampEnvelope(record.body, decidedAt),
+          body: stampEnvelope(record.body, decision.decidedAt),
           ...(settings.failureUrl === undefined ? {} : { failureUrl: settings.failureUrl }),
         })),
       ),
@@ -87,7 +76,7 @@ async function publishAll(core: Core, outgoing: readonly Outgoing[]): Promise<re
 }
 
 /** What the log is to know of one result; a refused delivery is buried first, so that it is never in neither place. */
-async function outcomeOf(core: Core, item: Outgoing, result: DispatchResult): Promise<DeliveryChange> {
+async function outcomeOf(core: Core, item: Decided, result: DispatchResult): Promise<DeliveryChange> {
   const { record } = item;
   const about = { key: record.key, transactionId: record.transactionId };
   if (result.status === "accepted") {
@@ -99,7 +88,7 @@ async function outcomeOf(core: Core, item: Outgoing, result: DispatchResult): Pr
     try {
       await bury(core, {
         record,
-        decidedAt: item.decidedAt,
+        decidedAt: item.decision.decidedAt,
         reason: "refused",
         detail: result.reason,
         ...(result.code === undefined ? {} : { status: result.code }),
@@ -124,7 +113,7 @@ function confirmAfter(core: Core, record: DeliveryRecord): number {
 }
 
 /** The record, with the claim under which it may be changed. */
-export function claimOf(item: { readonly record: DeliveryRecord; readonly token?: number }): {
+function claimOf(item: { readonly record: DeliveryRecord; readonly token?: number }): {
   readonly record: DeliveryRecord;
   readonly token?: number;
 } {

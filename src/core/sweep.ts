@@ -2,8 +2,10 @@ import { checkBack } from "./check-back.ts";
 import { askLog, askTransport } from "./ask.ts";
 import { confirm } from "./confirm.ts";
 import { recordFailure } from "./dead-letters.ts";
-import { carryOut, dispatch } from "./dispatch.ts";
+import { carryOut } from "./dispatch.ts";
+import type { Decided } from "./dispatch.ts";
 import type { Core } from "./core.ts";
+import type { Decision } from "../model/states.ts";
 import type { Claim } from "../ports/transaction-log.ts";
 
 /** How a sweep is bounded, and what it looks at besides what is due. */
@@ -53,6 +55,7 @@ export async function sweep(core: Core, options: SweepOptions = {}): Promise<Swe
         limit: settings.claimLimit,
         leaseMillis: settings.claimLeaseMillis,
         now: core.clock.now(),
+        expected: !first,
       }),
     ).catch((error: unknown) => {
       if (first) throw error;
@@ -86,35 +89,25 @@ async function settleBatch(
     }
   };
   const sent = claims.filter((claim) => claim.mark === "published");
-  const redriven = claims.filter((claim) => claim.mark !== "published" && claim.record.decidedAt !== undefined);
-  const unsent = claims.filter((claim) => claim.mark !== "published" && claim.record.decidedAt === undefined);
+  const unsent = claims.filter((claim) => claim.mark !== "published");
   if (sent.length > 0) {
     await apart(async () => {
       report.confirmed += await confirm(core, sent);
     });
   }
-  if (redriven.length > 0) {
-    await apart(async () => {
-      report.published += await dispatch(
-        core,
-        redriven.map((claim) => ({ ...claim, decidedAt: claim.record.decidedAt! })),
-      );
-    });
-  }
   if (unsent.length === 0) return;
   await apart(async () => {
-    const groups = byTransaction(unsent);
-    const decisions = await askLog(core, "the log to tell decisions", () =>
-      core.store!.transactions.decisions([...groups.keys()]),
-    );
-    const doubtful = [...groups].filter(([transactionId]) => !decisions.has(transactionId));
-    for (const [transactionId, decision] of decisions) {
-      await apart(async () => {
-        report.published += await carryOut(core, decision, groups.get(transactionId) ?? []);
-      });
+    const decisions = await decisionsOf(core, unsent);
+    const decided: Decided[] = [];
+    const doubtful: Claim[] = [];
+    for (const claim of unsent) {
+      const decision = decisions(claim);
+      if (decision === undefined) doubtful.push(claim);
+      else decided.push({ ...claim, decision });
     }
+    report.published += await carryOut(core, decided);
     // Last, because a check may take its time.
-    for (const [transactionId, group] of doubtful) {
+    for (const [transactionId, group] of byTransaction(doubtful)) {
       await apart(async () => {
         const found = await checkBack(core, transactionId, group);
         report.published += found.published;
@@ -122,6 +115,19 @@ async function settleBatch(
       });
     }
   });
+}
+
+/** The decision about each claim, where there is one: a redriven record brings its own, for the others the log is asked once. */
+async function decisionsOf(core: Core, claims: readonly Claim[]): Promise<(claim: Claim) => Decision | undefined> {
+  const asked = new Set(claims.flatMap(({ record }) => (record.decidedAt === undefined ? [record.transactionId] : [])));
+  const found =
+    asked.size === 0
+      ? undefined
+      : await askLog(core, "the log to tell decisions", () => core.store!.transactions.decisions([...asked]));
+  return ({ record }) =>
+    record.decidedAt === undefined
+      ? found?.get(record.transactionId)
+      : { verdict: record.on === "commit" ? "committed" : "rolledBack", decidedAt: record.decidedAt };
 }
 
 function byTransaction(claims: readonly Claim[]): ReadonlyMap<string, readonly Claim[]> {

@@ -65,6 +65,8 @@ export interface ClaimOptions {
   readonly leaseMillis: number;
   /** The caller's clock, used only to spare a store that has nothing due a costlier look. */
   readonly now: number;
+  /** Something is known to be due, because the claim before said that there is more: no such look is needed. @default false */
+  readonly expected?: boolean;
 }
 
 /** What a claim brought. */

@@ -117,8 +117,8 @@ function billing(backend: RedisBackend): void {
       expect(await costOf(() => claim())).toBe(1);
     });
 
-    test("a log with something due in less than five minutes costs 4", async () => {
-      await store.transactions.prepare(sampleRecords(20, { deadlineMillis: 60_000 }));
+    test("a log with something due in less than half a minute costs 4", async () => {
+      await store.transactions.prepare(sampleRecords(20, { deadlineMillis: 20_000 }));
       await claim();
       expect(await costOf(() => claim())).toBe(4);
     });
@@ -129,6 +129,17 @@ function billing(backend: RedisBackend): void {
       expect(claims).toHaveLength(count);
       expect(cost).toBe(1 + 4);
     });
+
+    test.each([1, 10, 200])(
+      "claiming %i records that are expected costs 4: a sweep's later batches need no look",
+      async (count) => {
+        await prepareMany(count);
+        const options = { ...claimOptions({ limit: 200, now: Date.now() }), expected: true };
+        const [cost, { claims }] = await priced(() => store.transactions.claimDue(options));
+        expect(claims).toHaveLength(count);
+        expect(cost).toBe(4);
+      },
+    );
 
     test.each([1, 10, 200])("claiming %i records with large bodies costs 1 more", async (count) => {
       await prepareMany(count, largeBody(9_000));
