@@ -25,6 +25,8 @@ export interface ShardKeys {
   readonly dead: string;
   /** Sorted set of deduplication ids of dead letters that were redriven or discarded, by time. */
   readonly left: string;
+  /** A string that is there as long as nothing is lost. */
+  readonly mark: string;
   /** The body of a record that is too large to lie in a sorted set; by deduplication id, so that no two epochs share one. */
   body(deduplicationId: string): string;
   /** The body of such a dead letter; by delivery key, as no delivery is dead twice. */
@@ -73,6 +75,7 @@ function shardKeys(tag: string): ShardKeys {
     held: `${tag}:held`,
     dead: `${tag}:dead`,
     left: `${tag}:left`,
+    mark: `${tag}:mark`,
     body: (deduplicationId) => `${tag}:body:${deduplicationId}`,
     deadBody: (key) => `${tag}:dead-body:${key}`,
     inbox: (consumer, messageId) => `${tag}:in:${escape(consumer)}:${escape(messageId)}`,

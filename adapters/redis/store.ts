@@ -12,6 +12,9 @@ import { redisTransactionLog } from "./transaction-log.ts";
 /** Cleaning up looks through all unsettled records, payloads and all; a backlog of more than so many is worked off first. */
 const MOST_RECORDS_TO_CLEAN_UP_BESIDE = 10_000;
 
+/** The mark outlives every deployment. */
+const MARK_LIFE_MILLIS = String(100 * 365 * 86_400_000);
+
 /** The log and the inbox on a Redis, through any client that can run a command. */
 export function redisStore(redis: RedisExecutor, options: RedisStoreOptions = {}): LogStore {
   const keyspace = layOut(options);
@@ -21,6 +24,11 @@ export function redisStore(redis: RedisExecutor, options: RedisStoreOptions = {}
     reader: redisLogReader(redis, keyspace),
     inbox: redisInbox(redis, keyspace),
     shardOf: keyspace.shardOf,
+    async mark(fresh) {
+      const { mark } = keyspace.shards[0]!;
+      const found = await redis.execute(["SET", mark, fresh, "NX", "GET", "PX", MARK_LIFE_MILLIS]);
+      return typeof found === "string" ? found : fresh;
+    },
     async cleanUp({ now, retentionMillis }) {
       const cutoff = Math.floor(now - retentionMillis);
       if (cutoff < 1) return;

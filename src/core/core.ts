@@ -34,8 +34,8 @@ export interface Core {
   readonly consumerNames: Map<string, string>;
   /** Arms the watchdog, where there is one. */
   readonly armWatchdog: () => Promise<void>;
-  /** When this process last audited, in milliseconds since 1970. */
-  readonly audit: { lastAt: number };
+  /** When this process last audited, in milliseconds since 1970, and the mark that the log bore then. */
+  readonly audit: { lastAt: number; mark?: string };
 }
 
 /** The inboxes that can be looked into: the one that consumers of this service use, and the one in the log's store. */

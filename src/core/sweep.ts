@@ -6,6 +6,8 @@ import { carryOut } from "./dispatch.ts";
 import type { Decided } from "./dispatch.ts";
 import type { Core } from "./core.ts";
 import type { Decision } from "../model/states.ts";
+import { randomToken } from "../model/ids.ts";
+import type { LogStore } from "../ports/log-store.ts";
 import type { Claim } from "../ports/transaction-log.ts";
 
 /** How a sweep is bounded, and what it looks at besides what is due. */
@@ -152,6 +154,7 @@ async function audit(core: Core): Promise<number> {
   let buried = 0;
   try {
     const store = core.store!;
+    await tellOfLoss(core, store);
     await askLog(core, "the log to clean up", () =>
       store.cleanUp({ now: core.clock.now(), retentionMillis: core.settings.decisionRetentionMillis }),
     );
@@ -170,6 +173,13 @@ async function audit(core: Core): Promise<number> {
     core.emit({ type: "recordFailed", error });
   }
   return buried;
+}
+
+/** A store that bears another mark than at the last audit was emptied in between: what was in it is gone. */
+async function tellOfLoss(core: Core, store: LogStore): Promise<void> {
+  const mark = await askLog(core, "the log to show its mark", () => store.mark(randomToken(core.crypto)));
+  if (core.audit.mark !== undefined && core.audit.mark !== mark) core.emit({ type: "logLost" });
+  core.audit.mark = mark;
 }
 
 /** How many pages of the transport's dead letters one audit reads. */

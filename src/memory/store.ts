@@ -38,12 +38,16 @@ export interface MemoryStore extends LogStore {
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const { clock = systemClock, shards = 1 } = options;
   const state = emptyState();
+  let born: string | undefined;
   return {
     transactions: memoryTransactionLog(state, clock),
     deadLetters: memoryDeadLetters(state, clock),
     reader: memoryLogReader(state),
     inbox: memoryInbox(state, clock, shards),
     shardOf: (id) => shardOf(id, shards),
+    async mark(fresh) {
+      return (born ??= fresh);
+    },
     async cleanUp({ now, retentionMillis }) {
       const cutoff = now - retentionMillis;
       const needed = new Set(

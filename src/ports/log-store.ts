@@ -15,6 +15,11 @@ export interface LogStore {
   readonly inbox: Inbox & InboxReader;
   /** Which part of the store a key lies in; ids whose parts agree can share one atomic act. */
   shardOf(id: string): number;
+  /**
+   * The mark that the store bears since it was first used; `fresh` becomes it where there is none. Another mark than before
+   * means that the store has lost what it held.
+   */
+  mark(fresh: string): Promise<string>;
   /** Drops decisions and marks of age; never what an unsettled or held record needs. Bounded, idempotent. */
   cleanUp(options: { readonly now: number; readonly retentionMillis: number }): Promise<void>;
 }

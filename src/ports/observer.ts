@@ -51,6 +51,7 @@ export type Event =
     }
   | { readonly type: "rejected"; readonly path: string; readonly status: number; readonly reason: string }
   | { readonly type: "signedByNext"; readonly path: string }
+  | { readonly type: "logLost" }
   | { readonly type: "recordFailed"; readonly error: unknown }
   | { readonly type: "background"; readonly error: unknown };
 

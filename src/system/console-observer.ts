@@ -11,6 +11,7 @@ const WARNINGS: ReadonlySet<Event["type"]> = new Set<Event["type"]>([
   "leaseLost",
   "consumeFailed",
   "publishFailed",
+  "logLost",
   "recordFailed",
   "background",
 ]);

@@ -67,6 +67,7 @@ function storeOf(process: Process, store: MemoryStore): LogStore {
     reader: through(process, "reader", store.reader),
     inbox: through(process, "inbox", store.inbox),
     shardOf: (id) => store.shardOf(id),
+    mark: (fresh) => store.mark(fresh),
     cleanUp: (options) => store.cleanUp(options),
   };
 }

@@ -578,6 +578,18 @@ describe("a published delivery", () => {
 });
 
 describe("an audit", () => {
+  test("tells when the log has lost what it held", async () => {
+    const w = world();
+    const marks = ["first", "first", "second"];
+    const log = { ...w.store, mark: async () => marks.shift()! };
+    const operator = w.service({ log }).ac.operator();
+    await operator.sweep({ audit: true });
+    await operator.sweep({ audit: true });
+    expect(w.of("logLost")).toEqual([]);
+    await operator.sweep({ audit: true });
+    expect(w.of("logLost")).toHaveLength(1);
+  });
+
   async function undeliverable() {
     const w = world();
     const made = w.service({ routes: { [orderPaid.name]: ELSEWHERE } });

@@ -126,3 +126,10 @@ test("a namespace or a number of shards that cannot be is refused", () => {
   expect(() => redisStore(admin, { namespace: "" })).toThrow(ConfigurationError);
   for (const shards of [0, 65, 1.5]) expect(() => redisStore(admin, { shards })).toThrow(ConfigurationError);
 });
+
+test("a store bears one mark until it is emptied", async () => {
+  expect(await store.mark("first")).toBe("first");
+  expect(await store.mark("second")).toBe("first");
+  engine.flushAll();
+  expect(await store.mark("third")).toBe("third");
+});
