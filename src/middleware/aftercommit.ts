@@ -75,8 +75,16 @@ export function aftercommit<Env = unknown>(
     services.set(env, made);
     return made;
   };
-  const configured = (env: object): Service =>
-    typeof options === "function" ? configure(options(env as Env), needs, env) : configure(options, needs, {});
+  const configured = (env: object): Service => {
+    if (typeof options !== "function") return configure(options, needs, {});
+    try {
+      return configure(options(env as Env), needs, env);
+    } catch (error) {
+      // There is no observer yet, and the answer to the request that found it keeps the details to itself.
+      console.error(error);
+      throw error;
+    }
+  };
   /** Something new is needed of a plain configuration: check it again, now and not at the first request. */
   const need = (change: () => void): void => {
     change();

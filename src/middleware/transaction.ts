@@ -3,7 +3,7 @@ import { askLog } from "../core/ask.ts";
 import { endTransaction } from "../core/decide.ts";
 import { openTransaction } from "../core/transaction.ts";
 import type { Transaction } from "../core/transaction.ts";
-import { TransactionStateError } from "../errors.ts";
+import { AftercommitError, TransactionStateError } from "../errors.ts";
 import { transactionIdAt } from "../model/ids.ts";
 import type { Background } from "./background.ts";
 import type { Service } from "./configuration.ts";
@@ -59,6 +59,8 @@ export function transactionMiddleware(
       let thrown: { readonly error: unknown } | undefined;
       try {
         await next();
+        // Hono answers for errors of ours without a word in its log, as they bring their own response.
+        if (AftercommitError.is(c.error)) core.emit({ type: "requestFailed", transactionId: id, error: c.error });
         success = c.error === undefined && (options.commitWhen?.(c) ?? c.res.status < 400);
       } catch (error) {
         thrown = { error };

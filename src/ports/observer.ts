@@ -9,6 +9,7 @@ export type Event =
       readonly verdict: Verdict;
       readonly by: "request" | "check" | "person" | "consumer" | "sweep";
     }
+  | { readonly type: "requestFailed"; readonly transactionId: string; readonly error: unknown }
   | { readonly type: "undecided"; readonly transactionId: string; readonly error: unknown }
   | { readonly type: "conflict"; readonly transactionId: string; readonly deliveries: number }
   | {

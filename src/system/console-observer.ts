@@ -2,6 +2,7 @@ import type { Event, Observer } from "../ports/observer.ts";
 
 /** What a person should know of without having asked. */
 const WARNINGS: ReadonlySet<Event["type"]> = new Set<Event["type"]>([
+  "requestFailed",
   "undecided",
   "conflict",
   "dead",

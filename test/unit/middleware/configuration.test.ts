@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { aftercommit, ConfigurationError } from "aftercommit";
 import type { AftercommitOptions, ConfigurationProblem, RecoveryOptions } from "aftercommit";
 import { memoryStore, memoryTransport } from "aftercommit/memory";
@@ -384,7 +384,9 @@ describe("an environment", () => {
     expect(make.mock.calls).toEqual([[process.env]]);
   });
 
-  test("that is wrong answers 500, and is asked again", async () => {
+  test("that is wrong answers 500, tells the log what is wrong, and is asked again", async () => {
+    const told = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    onTestFinished(() => told.mockRestore());
     const w = world();
     const make = vi.fn(() => w.options({ publicUrl: "nowhere" }));
     const ac = aftercommit(make);
@@ -397,6 +399,7 @@ describe("an environment", () => {
     expect(await response.json()).toEqual({ error: { code: "ERR_CONFIGURATION" } });
     await app.request("/", {}, env);
     expect(make).toHaveBeenCalledTimes(2);
+    expect(String(told.mock.calls[0]![0])).toContain("publicUrl: expected an absolute https URL");
   });
 
   test("keeps the checks and names of all that was mounted before", () => {

@@ -1,8 +1,9 @@
 import { HTTPException } from "hono/http-exception";
 import { streamText } from "hono/streaming";
 import { describe, expect, test, vi } from "vitest";
+import * as z from "zod/mini";
 import type { AftercommitOptions, Transaction, TransactionOptions, Transport } from "aftercommit";
-import { UNDECIDED_HEADER } from "aftercommit";
+import { topic, UNDECIDED_HEADER } from "aftercommit";
 import { anything, faulty, gate, intercepted, orderPaid, seatFreed, settled, world } from "../../support/world.ts";
 import type { App, RouteHandler, ServiceUnderTest, StoreFault, World } from "../../support/world.ts";
 
@@ -854,4 +855,16 @@ test("a slow marked request whose messages were held is published when it succee
   expect(w.transport.accepted).toHaveLength(1);
   expect(w.store.snapshot().held).toEqual([]);
   expect(w.store.snapshot().due).toMatchObject([[expect.any(String), { mark: "published" }]]);
+});
+
+test("an error of ours that a handler lets through is told, as Hono does not log what brings its own response", async () => {
+  const w = world();
+  const { ac, app } = w.service();
+  const unrouted = topic("un.routed", z.object({}));
+  app.post("/", ac.transaction(), async (c) => {
+    await c.var.tx.publish(unrouted, {});
+    return c.text("never");
+  });
+  expect((await app.request("/", { method: "POST" })).status).toBe(500);
+  expect(w.of("requestFailed")).toMatchObject([{ error: { code: "ERR_UNKNOWN_TOPIC" } }]);
 });
