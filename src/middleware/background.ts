@@ -10,7 +10,7 @@ export interface Background {
   run(c: Context, core: Core, work: () => Promise<unknown>): void;
   /**
    * Keeps a request going although its client goes away: Workers would cut it off, at any await, and leave its
-   * transaction undecided. Resolves and rejects as the request does.
+   * transaction undecided, or its message leased. Resolves and rejects as the request does.
    */
   keep<T>(c: Context, request: Promise<T>): Promise<T>;
   /** Resolves when all work that has been started has ended. */

@@ -46,16 +46,15 @@ export function consumerHandler<Data>(
       const record = shared
         ? await recordOf(core, { url: verified.url.href, body: verified.body, meta: hints.meta }, parsed.envelope)
         : undefined;
-      const consumption = await consume(
-        core,
-        {
-          consumer: options.name ?? verified.subject,
-          envelope: parsed.envelope,
-          attempt: hints.attempt,
-          ...(record === undefined ? {} : { record }),
-        },
-        topic,
-        (message) => handler(message, c),
+      const arrival = {
+        consumer: options.name ?? verified.subject,
+        envelope: parsed.envelope,
+        attempt: hints.attempt,
+        ...(record === undefined ? {} : { record }),
+      };
+      const consumption = await after.keep(
+        c,
+        consume(core, arrival, topic, (message) => handler(message, c)),
       );
       if (consumption.status === "ack" && consumption.afterwards !== undefined)
         after.run(c, core, consumption.afterwards);

@@ -761,3 +761,30 @@ test("a message travels from a request to its consumers, and what they refuse to
   ]);
   expect(w.store.snapshot().due).toEqual([]);
 });
+
+test("a run is given to waitUntil where there is an execution context, so that a hang-up does not cut it off", async () => {
+  const w = world();
+  const { passed, open } = gate();
+  const { app } = consumerOf(w, () => passed);
+  const waited: Promise<unknown>[] = [];
+  const context = {
+    waitUntil: (promise: Promise<unknown>) => void waited.push(promise),
+    passThroughOnException: () => undefined,
+    props: {},
+  };
+  const body = bodyOf(w);
+  const request = app.request(
+    RECEIPT,
+    { method: "POST", body, headers: await w.receiver.sign(RECEIPT, body) },
+    {},
+    context,
+  );
+  await vi.waitFor(() => expect(waited).toHaveLength(1));
+  let ended = false;
+  const run = waited[0]!.then(() => (ended = true));
+  await settled();
+  expect(ended).toBe(false);
+  open();
+  await run;
+  expect((await request).status).toBe(200);
+});
