@@ -27,7 +27,8 @@ export type { Handler, Message } from "./core/consume.ts";
 export type { RedriveOptions } from "./core/dead-letters.ts";
 export { DEFAULT_SWEEP_MILLIS } from "./core/sweep.ts";
 export type { SweepOptions, SweepReport } from "./core/sweep.ts";
-export type { PublishedMessage, PublishOptions, Transaction } from "./core/transaction.ts";
+export type { PublishOptions } from "./core/half-message.ts";
+export type { PublishedMessage, Transaction } from "./core/transaction.ts";
 
 export * from "./errors.ts";
 export type * from "./ports/clock.ts";

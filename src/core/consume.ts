@@ -1,22 +1,20 @@
-import { FatalError, RetryableError } from "../errors.ts";
-import { utf8Length } from "../model/bytes.ts";
 import type { DeliveryRecord } from "../model/delivery.ts";
-import { formatDuration, parseDuration } from "../model/duration.ts";
+import { formatDuration } from "../model/duration.ts";
 import { ageFrom } from "../model/envelope.ts";
 import type { Envelope } from "../model/envelope.ts";
 import { randomToken, transactionIdAt } from "../model/ids.ts";
 import { describeIssues } from "../model/standard-schema.ts";
 import type { Topic } from "../model/topic.ts";
 import type { Inbox, InboxClaim } from "../ports/inbox.ts";
-import { askInbox, askLog } from "./ask.ts";
+import { askInbox } from "./ask.ts";
 import { transactionIdBeside } from "./core.ts";
 import type { Core } from "./core.ts";
-import { dropUncertain } from "./decide.ts";
-import { carryOut, decidedAs } from "./dispatch.ts";
+import { completeRun, failRun, markDelivered } from "./end-run.ts";
+import type { Consumption, Run } from "./end-run.ts";
 import { keepLease } from "./lease.ts";
 import type { KeptLease } from "./lease.ts";
 import { openTransaction } from "./transaction.ts";
-import type { ClosedTransaction, OpenTransaction, Transaction } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 
 /** What a consumer's handler is given. */
 export interface Message<Data> {
@@ -52,22 +50,8 @@ export interface Arrival {
   readonly record?: DeliveryRecord;
 }
 
-/** What the transport is to be told. */
-export type Consumption =
-  | {
-      readonly status: "ack";
-      readonly duplicate: boolean;
-      readonly outcome: string;
-      readonly afterwards?: () => Promise<void>;
-    }
-  | { readonly status: "retry"; readonly reason: string; readonly busy: boolean; readonly afterMillis?: number }
-  | { readonly status: "dead"; readonly reason: string };
-
 /** What runs for each message; what it returns is kept, as JSON, as the outcome that duplicates are answered with. */
 export type Handler<Data> = (message: Message<Data>) => unknown;
-
-/** The largest outcome that is kept with a message, in bytes of JSON. */
-export const MAX_OUTCOME_BYTES = 4_096;
 
 /**
  * Consumes one delivery: at most one run at a time holds the lease of a message, and only success is remembered.
@@ -117,13 +101,14 @@ export async function consume<Data>(
     ...(envelope.traceparent === undefined ? {} : { traceparent: envelope.traceparent }),
     ...(envelope.tracestate === undefined ? {} : { tracestate: envelope.tracestate }),
   });
-  let outcome: string;
+  const run: Run = { inbox, claim, lease, open, attempt: arrival.attempt, record: arrival.record };
+  let returned: unknown;
   try {
-    outcome = encodeOutcome(core, await handler(messageOf(arrival, validation.value, lease, open.tx)));
+    returned = await handler(messageOf(arrival, validation.value, lease, open.tx));
   } catch (error) {
-    return failed(core, inbox, claim, lease, open, error);
+    return failRun(core, run, error);
   }
-  return completed(core, inbox, claim, lease, open, arrival, outcome);
+  return completeRun(core, run, returned);
 }
 
 /** Why a message cannot be consumed here at all, whatever its data. */
@@ -157,131 +142,4 @@ function messageOf<Data>(arrival: Arrival, data: Data, lease: KeptLease, tx: Tra
     signal: lease.lost,
     tx,
   };
-}
-
-/** The effect has happened by now: an outcome that cannot be kept is left out, and is no reason to fail. */
-function encodeOutcome(core: Core, value: unknown): string {
-  try {
-    const json = JSON.stringify(value ?? null) ?? "null";
-    if (utf8Length(json) <= MAX_OUTCOME_BYTES) return json;
-    throw new RangeError(
-      `Expected an outcome of at most ${MAX_OUTCOME_BYTES} bytes of JSON, found more; it is not kept.`,
-    );
-  } catch (error) {
-    core.emit({ type: "background", error });
-    return "null";
-  }
-}
-
-/** The handler succeeded: the outcome and the decision about what it published are one act where log and inbox are one store. */
-async function completed(
-  core: Core,
-  inbox: Inbox,
-  claim: InboxClaim,
-  lease: KeptLease,
-  open: OpenTransaction,
-  arrival: Arrival,
-  outcome: string,
-): Promise<Consumption> {
-  const closed = await open.close();
-  await lease.stop();
-  const at = core.clock.now();
-  const published = closed.records.length > 0 || closed.uncertain.length > 0;
-  const child = published ? { transactionId: closed.id, at } : undefined;
-  const oneStore = core.store?.inbox === inbox;
-  if (published) await dropUncertain(core, closed);
-  if (child !== undefined && !oneStore) {
-    const decision = await askLog(core, "the log to decide", () =>
-      core.store!.transactions.decide(closed.id, "committed", at),
-    );
-    if (decision.verdict === "rolledBack") return lostLease(core, claim);
-  }
-  const completion = {
-    outcome,
-    retentionMillis: core.settings.inboxRetentionMillis,
-    ...(child !== undefined && oneStore ? { child } : {}),
-  };
-  const result = await askInbox(core, "the inbox to complete a message", () => inbox.complete(claim, completion));
-  if (result !== "completed") return lostLease(core, claim);
-  if (published) core.emit({ type: "decided", transactionId: closed.id, verdict: "committed", by: "consumer" });
-  core.emit({ type: "consumed", consumer: claim.consumer, messageId: claim.messageId, attempt: arrival.attempt });
-  return {
-    status: "ack",
-    duplicate: false,
-    outcome,
-    afterwards: async () => {
-      await Promise.all([
-        markDelivered(core, arrival.record),
-        child === undefined
-          ? undefined
-          : carryOut(core, decidedAs({ verdict: "committed", decidedAt: at }, closed.records)),
-      ]);
-    },
-  };
-}
-
-/** Tells a shared log that the delivery has arrived, so that its payload may go; if this is lost, the sweep finds out. */
-async function markDelivered(core: Core, record: DeliveryRecord | undefined): Promise<void> {
-  if (record === undefined || core.store === undefined) return;
-  try {
-    await askLog(core, "the log to record a delivery", () =>
-      core.store!.transactions.record([{ record, settled: true }]),
-    );
-    core.emit({ type: "delivered", key: record.key, transactionId: record.transactionId });
-  } catch (error) {
-    core.emit({ type: "recordFailed", error });
-  }
-}
-
-function lostLease(core: Core, claim: InboxClaim): Consumption {
-  core.emit({ type: "leaseLost", consumer: claim.consumer, messageId: claim.messageId });
-  return {
-    status: "retry",
-    reason: "the lease was lost before the end",
-    busy: true,
-    afterMillis: core.settings.inboxLeaseMillis,
-  };
-}
-
-/** The handler failed: what it published is rolled back, and the message is free for the next attempt at once. */
-async function failed(
-  core: Core,
-  inbox: Inbox,
-  claim: InboxClaim,
-  lease: KeptLease,
-  open: OpenTransaction,
-  error: unknown,
-): Promise<Consumption> {
-  const closed = await open.close();
-  await lease.stop();
-  const fatal = FatalError.is(error);
-  core.emit({ type: "consumeFailed", consumer: claim.consumer, messageId: claim.messageId, fatal, error });
-  const afterwards: Promise<unknown>[] = [askInbox(core, "the inbox to release a message", () => inbox.release(claim))];
-  if (closed.records.length > 0) afterwards.push(rollBack(core, closed));
-  for (const result of await Promise.allSettled(afterwards)) {
-    if (result.status === "rejected") core.emit({ type: "background", error: result.reason });
-  }
-  const reason = reasonOf(error);
-  if (fatal) return { status: "dead", reason };
-  const afterMillis = retryAfterOf(error);
-  return { status: "retry", reason, busy: false, ...(afterMillis === undefined ? {} : { afterMillis }) };
-}
-
-/** What the transport keeps of a failure: only what a handler said on purpose; other messages may hold data or secrets. */
-function reasonOf(error: unknown): string {
-  if (FatalError.is(error) || RetryableError.is(error)) return error.message;
-  return `the handler threw ${error instanceof Error ? error.name : typeof error}`;
-}
-
-async function rollBack(core: Core, closed: ClosedTransaction): Promise<void> {
-  const decision = await askLog(core, "the log to decide", () =>
-    core.store!.transactions.decide(closed.id, "rolledBack", core.clock.now()),
-  );
-  core.emit({ type: "decided", transactionId: closed.id, verdict: decision.verdict, by: "consumer" });
-  await carryOut(core, decidedAs(decision, closed.records));
-}
-
-function retryAfterOf(error: unknown): number | undefined {
-  if (!RetryableError.is(error) || error.retryAfter === undefined) return undefined;
-  return parseDuration(error.retryAfter);
 }

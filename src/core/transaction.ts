@@ -1,26 +1,11 @@
-import { InvalidMessageError, TransactionStateError } from "../errors.ts";
-import { utf8Length } from "../model/bytes.ts";
-import { deliveryRecord } from "../model/delivery.ts";
-import type { DeliveryRecord, ParentRun, SendOptions } from "../model/delivery.ts";
-import { DURATION_FORM, parseDuration } from "../model/duration.ts";
-import type { Duration } from "../model/duration.ts";
-import { encodeEnvelope } from "../model/envelope.ts";
-import type { Envelope } from "../model/envelope.ts";
-import { headerProblems, withHeaders } from "../model/headers.ts";
-import { fingerprint } from "../model/ids.ts";
+import { TransactionStateError } from "../errors.ts";
+import type { DeliveryRecord } from "../model/delivery.ts";
 import type { Level } from "../model/states.ts";
-import { isRetryDelay, validated } from "../model/topic.ts";
-import type { Topic, TopicOptions } from "../model/topic.ts";
+import type { Topic } from "../model/topic.ts";
 import { askLog } from "./ask.ts";
 import type { Core } from "./core.ts";
-
-/** How one message travels, where it differs from its topic. */
-export interface PublishOptions extends TopicOptions {
-  /** Which decision sends it: a message `on: "rollback"` goes out if the transaction is rolled back. @default "commit" */
-  readonly on?: "commit" | "rollback";
-  /** The earliest delivery; instead of `delay`. */
-  readonly notBefore?: Date;
-}
+import { halfMessages } from "./half-message.ts";
+import type { OpenOptions, PublishOptions } from "./half-message.ts";
 
 /** What `publish` gives back: the message's stable id. */
 export interface PublishedMessage {
@@ -64,16 +49,6 @@ export interface ClosedTransaction {
   readonly uncertain: readonly DeliveryRecord[];
   /** Whether anything may have been held meanwhile: the transaction took about as long as its deadline, or longer. */
   readonly overdue: boolean;
-}
-
-/** Who opens a transaction. */
-export interface OpenOptions {
-  readonly id: string;
-  readonly check?: string;
-  /** The consumer's run that publishes; its message ids then derive from the message it consumes. */
-  readonly parent?: ParentRun;
-  readonly traceparent?: string;
-  readonly tracestate?: string;
 }
 
 interface Waiting {
@@ -127,7 +102,7 @@ export function openTransaction(core: Core, options: OpenOptions): OpenTransacti
     if (closed) throw decidedError(options.id);
     const index = messages++;
     const published = await new Promise<readonly DeliveryRecord[]>((resolve, reject) => {
-      waiting.push({ build: () => buildRecords(core, options, index, topic, data, publishOptions), resolve, reject });
+      waiting.push({ build: () => halfMessages(core, options, index, topic, data, publishOptions), resolve, reject });
       if (waiting.length > 1) return;
       const flushed: Promise<void> = Promise.resolve()
         .then(flush)
@@ -147,130 +122,6 @@ export function openTransaction(core: Core, options: OpenOptions): OpenTransacti
       const overdue = elapsed < 0 || elapsed > core.settings.deadlineMillis * 0.9;
       return { id: options.id, level, check: options.check, records, uncertain, overdue };
     },
-  };
-}
-
-/** One record per destination of a message; every check that can refuse it is made here, before anything is kept. */
-async function buildRecords(
-  core: Core,
-  open: OpenOptions,
-  index: number,
-  topic: Topic,
-  data: unknown,
-  options: PublishOptions,
-): Promise<readonly DeliveryRecord[]> {
-  const routes = await core.routes(topic.name);
-  if (routes.length === 0) {
-    throw new InvalidMessageError(`Expected a route for the topic "${topic.name}", found none.`, {
-      code: "ERR_UNKNOWN_TOPIC",
-      hint: `Name its destinations in the configuration: routes: { "${topic.name}": ["/consumers/…"] }.`,
-      transactionId: open.id,
-    });
-  }
-  const now = core.clock.now();
-  const send = sendOptions(topic, options, now);
-  await validated(topic, data);
-  const messageId = await messageIdOf(core, open, index);
-  const body = encoded(topic, {
-    specversion: "1.0",
-    id: messageId,
-    source: core.settings.source,
-    type: topic.name,
-    time: new Date(now).toISOString(),
-    datacontenttype: "application/json",
-    transactionid: open.id,
-    messageindex: index,
-    ...(send.notBefore === undefined ? {} : { notbefore: new Date(send.notBefore).toISOString() }),
-    ...(open.parent === undefined ? {} : { causationid: open.parent.messageId }),
-    ...(open.traceparent === undefined ? {} : { traceparent: open.traceparent }),
-    ...(open.tracestate === undefined ? {} : { tracestate: open.tracestate }),
-    data,
-  });
-  const bytes = utf8Length(body);
-  if (bytes > core.settings.maxMessageBytes) {
-    throw new InvalidMessageError(
-      `Expected a message of at most ${core.settings.maxMessageBytes} bytes, found ${bytes} for the topic "${topic.name}".`,
-      { code: "ERR_MESSAGE_TOO_LARGE", hint: "Store what is large elsewhere, and publish where it lies.", messageId },
-    );
-  }
-  return routes.map((route) =>
-    deliveryRecord(
-      {
-        transactionId: open.id,
-        index,
-        destination: route.url,
-        destinationHash: route.hash,
-        topic: topic.name,
-        messageId,
-        on: options.on ?? "commit",
-        ...(open.check === undefined ? {} : { check: open.check }),
-        deadlineMillis: core.settings.deadlineMillis,
-        send,
-        ...(open.parent === undefined ? {} : { parent: open.parent }),
-      },
-      body,
-    ),
-  );
-}
-
-/** A consumer's messages derive from the one it consumes, so that a rerun's are duplicates downstream and not new ones. */
-async function messageIdOf(core: Core, open: OpenOptions, index: number): Promise<string> {
-  if (open.parent === undefined) return `${open.id}_${index}`;
-  return fingerprint(core.crypto, open.parent.consumer, open.parent.messageId, String(index));
-}
-
-/** The half message's text. The data go out as they came in: the consumer's schema turns them into what it makes of them. */
-function encoded(topic: Topic, envelope: Omit<Envelope, "decidedat">): string {
-  try {
-    return encodeEnvelope(envelope);
-  } catch (cause) {
-    throw new InvalidMessageError(
-      `Expected data that JSON can hold for the topic "${topic.name}", found other values.`,
-      {
-        hint: "Turn bigints, cycles and the like into text or numbers first.",
-        cause,
-      },
-    );
-  }
-}
-
-function sendOptions(topic: Topic, options: PublishOptions, now: number): SendOptions {
-  const merged = { ...topic.options, ...options, headers: withHeaders(topic.options.headers, options.headers) };
-  const refuse = (expected: string, found: string, hint: string): never => {
-    throw new InvalidMessageError(`Expected ${expected} for the topic "${topic.name}", found ${found}.`, { hint });
-  };
-  const millis = (name: string, value: Duration | undefined): number | undefined => {
-    const parsed = value === undefined ? undefined : parseDuration(value);
-    return value !== undefined && parsed === undefined
-      ? refuse(`${name} to be ${DURATION_FORM}`, String(value), "Write number and unit together.")
-      : parsed;
-  };
-  const wrong = headerProblems(merged.headers)[0];
-  if (wrong !== undefined) refuse(wrong.expected, wrong.found, wrong.remedy);
-  const { retries, retryDelay, notBefore, on = "commit" } = merged;
-  if (on !== "commit" && on !== "rollback")
-    refuse('on to be "commit" or "rollback"', "another value", 'Leave it out for "commit".');
-  if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0 && retries <= 100)) {
-    refuse("retries to be a whole number from 0 to 100", String(retries), "Leave it out for the topic's own.");
-  }
-  if (retryDelay !== undefined && !isRetryDelay(retryDelay)) {
-    refuse(
-      "retryDelay to be an arithmetic expression",
-      "other characters",
-      'Write one such as "1000 * pow(2, retried)".',
-    );
-  }
-  if (notBefore !== undefined && Number.isNaN(notBefore.getTime()))
-    refuse("notBefore to be a valid Date", "an invalid one", "Check how it was made.");
-  const timeoutMillis = millis("timeout", merged.timeout);
-  const delayMillis = millis("delay", merged.delay);
-  const notBeforeMillis = notBefore?.getTime() ?? (delayMillis === undefined ? undefined : now + delayMillis);
-  return {
-    ...(retries === undefined ? {} : { retries }),
-    ...(retryDelay === undefined ? {} : { retryDelay }),
-    ...(timeoutMillis === undefined ? {} : { timeoutMillis }),
-    ...(notBeforeMillis === undefined ? {} : { notBefore: notBeforeMillis }),
-    ...(Object.keys(merged.headers).length === 0 ? {} : { headers: merged.headers }),
   };
 }
 

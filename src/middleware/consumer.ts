@@ -1,6 +1,7 @@
 import type { Context, Handler as HonoHandler } from "hono";
 import { consume } from "../core/consume.ts";
-import type { Consumption, Message } from "../core/consume.ts";
+import type { Message } from "../core/consume.ts";
+import type { Consumption } from "../core/end-run.ts";
 import { recordOf } from "../core/dead-letters.ts";
 import { AftercommitError } from "../errors.ts";
 import { parseEnvelope } from "../model/envelope.ts";
