@@ -43,6 +43,7 @@ export function redisDeadLetters(redis: RedisExecutor, keyspace: Keyspace): Dead
             deduplicationId(record),
             encodeLetter(letter),
             isLarge(record) ? encodeBody(record) : "",
+            letter.transportId === undefined ? "" : "1",
           ],
         ),
       );

@@ -87,11 +87,19 @@ export const PRIMARY_SCORE = `return redis.call('ZSCORE', KEYS[1], ARGV[1])`;
  *
  * KEYS  1 due  2 held  3 dead  4 left  5 body  6 body of the dead letter
  * ARGV  1 member  2 3 range of the key  4 deduplication id  5 dead letter  6 its body if that lies apart, or ''
+ *       7 '1' where the letter has the transport's id: it takes the place of a failure that has none
  * Returns 1, or 0 where this epoch has left the dead letters already.
  */
 export const BURY = `
 if redis.call('ZSCORE', KEYS[4], ARGV[4]) then return 0 end
-if #redis.call('ZRANGE', KEYS[3], ARGV[2], ARGV[3], 'BYLEX', 'LIMIT', 0, 1) == 0 then
+local found = redis.call('ZRANGE', KEYS[3], ARGV[2], ARGV[3], 'BYLEX', 'LIMIT', 0, 1)
+local stands = #found > 0
+if stands and ARGV[7] == '1' then
+  local account = string.match(found[1], '^[^\\n]*\\n([^\\n]*)')
+  stands = not string.find(account, '"reason":"failed"', 1, true) or string.find(account, '"transportId":', 1, true)
+  if not stands then redis.call('ZREM', KEYS[3], found[1]) end
+end
+if not stands then
   if ARGV[6] ~= '' then redis.call('SET', KEYS[6], ARGV[6]) end
   redis.call('ZADD', KEYS[3], 0, ARGV[5])
 end

@@ -26,9 +26,7 @@ export async function confirm(core: Core, claims: readonly Claim[]): Promise<num
   for (const claim of claims) {
     const { record, token } = claim;
     const outcome = outcomes.get(deduplicationId(record)) ?? "pending";
-    // The failure route is called at the same time, and tells more: it has until the next look.
-    const early = outcome === "failed" && claim.attempts === 0 && core.settings.failureUrl !== undefined;
-    if (outcome === "pending" || early) {
+    if (outcome === "pending") {
       const schedule = { ...CONFIRM_BACK_OFF, firstMillis: core.settings.confirmAfterMillis };
       const afterMillis = backOff(schedule, claim.attempts, core.crypto);
       changes.push({
@@ -50,7 +48,7 @@ export async function confirm(core: Core, claims: readonly Claim[]): Promise<num
   return delivered.length;
 }
 
-/** The failure route has not been called, or not yet; if it was, its account of the failure stands. */
+/** The failure route has not been called, or not yet; its account of the failure stands, whichever comes first. */
 async function buryUnreported(core: Core, { record, dueAt }: Claim): Promise<void> {
   const id = record.transactionId;
   const decisions = await askLog(core, "the log to tell decisions", () => core.store!.transactions.decisions([id]));

@@ -37,7 +37,9 @@ export async function recordFailure(
   if ("reason" in parsed) return "foreign";
   const record = await recordOf(core, report, parsed.envelope);
   const dead = await askLog(core, "the log to read a dead letter", () => core.store!.reader.deadLetter(record.key));
-  if (dead !== undefined && deduplicationId(dead.record) === deduplicationId(record)) return "known";
+  if (dead !== undefined && deduplicationId(dead.record) === deduplicationId(record) && !tellsMore(report, dead)) {
+    return "known";
+  }
   if (await isDone(core, report.url, parsed.envelope.id)) {
     await askLog(core, "the log to record a delivery", () =>
       core.store!.transactions.record([{ record, settled: true }]),
@@ -54,6 +56,11 @@ export async function recordFailure(
     buriedAt: core.clock.now(),
     ...(report.transportId === undefined ? {} : { transportId: report.transportId }),
   });
+}
+
+/** What the sweep buried by the event log alone lacks what the transport's own account has: its id, and the last answer. */
+function tellsMore(report: TransportDeadLetter, dead: DeadLetter): boolean {
+  return report.transportId !== undefined && dead.transportId === undefined && dead.reason === "failed";
 }
 
 /** The record a delivered body belongs to: from the facts that travelled with it where they fit the body, else rebuilt. */

@@ -25,7 +25,8 @@ export function memoryDeadLetters(state: MemoryState, clock: Clock): DeadLetters
     async bury(letter) {
       const { record } = letter;
       if (state.left.has(deduplicationId(record))) return "ignored";
-      if (!state.dead.has(record.key)) state.dead.set(record.key, letter);
+      const standing = state.dead.get(record.key);
+      if (standing === undefined || tellsMore(letter, standing)) state.dead.set(record.key, letter);
       state.due.delete(identity(record));
       state.held.delete(identity(record));
       return "buried";
@@ -64,4 +65,9 @@ export function memoryDeadLetters(state: MemoryState, clock: Clock): DeadLetters
       return released;
     },
   };
+}
+
+/** The transport's own account of a failure takes the place of one that does not know the transport's id of it. */
+function tellsMore(letter: DeadLetter, standing: DeadLetter): boolean {
+  return letter.transportId !== undefined && standing.transportId === undefined && standing.reason === "failed";
 }

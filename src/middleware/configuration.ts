@@ -24,7 +24,6 @@ export interface Service {
   readonly watchdog: Watchdog;
   readonly publicUrl: URL | undefined;
   readonly receiver: Receiver | undefined;
-  readonly operationsPath: string;
   readonly bearer: string | undefined;
 }
 
@@ -155,7 +154,7 @@ export function configure(options: AftercommitOptions, needs: Needs, env: object
     armWatchdog: () => dog.arm(),
   };
   const dog = watchdog(core);
-  return { core, watchdog: dog, publicUrl, receiver, operationsPath, bearer };
+  return { core, watchdog: dog, publicUrl, receiver, bearer };
 }
 
 function isStore(value: AftercommitOptions["inbox"]): value is LogStore {

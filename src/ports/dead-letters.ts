@@ -32,7 +32,8 @@ export interface DeadLetter {
 export interface DeadLetters {
   /**
    * Moves a delivery to the dead letters, whether the log knows it or not. `"ignored"` where this epoch of it has
-   * already been redriven or discarded; a delivery that is dead already stays as it was first recorded.
+   * already been redriven or discarded; a delivery that is dead already stays as it was first recorded,
+   * but for a failure recorded without the transport's id: the account that has it takes its place.
    */
   bury(letter: DeadLetter): Promise<"buried" | "ignored">;
 

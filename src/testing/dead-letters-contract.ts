@@ -49,6 +49,29 @@ function buries(test: Test): void {
     expectEqual(await store.reader.deadLetter(letter.record.key), letter, "the letter");
   });
 
+  test("the account that has the transport's id takes the place of a failure that has none, and of nothing else", async ({
+    store,
+  }) => {
+    for (const [i, reason] of (["failed", "refused", "conflict"] as const).entries()) {
+      for (const body of [undefined, largeBody(9_000)]) {
+        const id = sampleId(i * 2 + (body === undefined ? 0 : 1));
+        const record = sampleRecord({ transactionId: id, ...(body === undefined ? {} : { body }) });
+        const ours = sampleLetter(record, { reason, detail: '"transportId": "reason":"failed"' });
+        const told = sampleLetter(record, { detail: "418: short and stout", transportId: "dlq-1" });
+        for (const letter of [ours, told, ours]) await store.deadLetters.bury(letter);
+        const expected = reason === "failed" ? told : ours;
+        expectEqual(await store.reader.deadLetter(record.key), expected, `the letter of what was ${reason}`);
+        await store.deadLetters.bury({ ...told, transportId: "dlq-2" });
+        expectEqual(
+          await store.reader.deadLetter(record.key),
+          expected,
+          `the letter of what was ${reason}, told again`,
+        );
+      }
+    }
+    expectEqual((await store.reader.counts()).dead, 6, "how many are dead");
+  });
+
   test("a delivery that is dead already stays as it was first recorded", async ({ store }) => {
     const first = sampleLetter(sampleRecord());
     const second: DeadLetter = { ...first, reason: "conflict", detail: "another account", buriedAt: AT + 99 };

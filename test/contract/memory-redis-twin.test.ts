@@ -87,7 +87,9 @@ const OPERATIONS = {
     return { ...batch, claims: batch.claims.map((claim) => ({ ...claim, token: undefined })) };
   },
   bury: ({ store }: Side, a: number, b: number) =>
-    store.deadLetters.bury(sampleLetter(pick(RECORDS, a), { detail: `account ${b}` })),
+    store.deadLetters.bury(
+      sampleLetter(pick(RECORDS, a), { detail: `account ${b}`, ...(b % 2 === 0 ? {} : { transportId: `dlq-${b}` }) }),
+    ),
   redrive: ({ store }: Side, a: number, b: number) => {
     const { transactionId, index } = pick(RECORDS, a);
     const epochs = RECORDS.filter((record) => record.transactionId === transactionId && record.index === index);

@@ -484,18 +484,28 @@ describe("a published delivery", () => {
     expect(w.of("delivered")).toHaveLength(1);
   });
 
-  test("that the transport says failed is left to the failure route for one look, then dead, with its payload", async () => {
+  test("that the transport says failed is dead, with its payload", async () => {
     const { w, operator, dispatch } = await sent();
     w.transport.markFailed(dispatch);
-    await w.clock.advance(300_000);
-    expect(await operator.sweep(noAudit)).toMatchObject({ confirmed: 0 });
-    expect((await operator.log.listDead()).items).toEqual([]);
     await w.clock.advance(300_000);
     expect(await operator.sweep(noAudit)).toMatchObject({ confirmed: 0 });
     expect(dueOf(w)).toEqual([]);
     expect((await operator.log.listDead()).items).toMatchObject([
       { reason: "failed", record: { body: dispatch.record.body } },
     ]);
+  });
+
+  test("that the sweep buried before the transport told of it gets the transport's own account", async () => {
+    const { w, operator, dispatch } = await sent();
+    w.transport.markFailed(dispatch, { status: 418, response: "short and stout" });
+    await w.clock.advance(300_000);
+    await operator.sweep(noAudit);
+    expect((await operator.log.listDead()).items).not.toMatchObject([{ detail: "short and stout" }]);
+    await operator.sweep({ audit: true });
+    expect((await operator.log.listDead()).items).toMatchObject([
+      { reason: "failed", status: 418, detail: "short and stout", transportId: "dead-1" },
+    ]);
+    expect(await operator.sweep({ audit: true })).toMatchObject({ buried: 0 });
   });
 
   test("that the transport says failed, though its consumer here has done it, is delivered", async () => {

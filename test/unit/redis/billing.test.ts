@@ -203,6 +203,13 @@ function billing(backend: RedisBackend): void {
       expect(await costOf(() => store.deadLetters.redrive(sampleLetter(record), next))).toBe(8);
     });
 
+    test("an audit's other looks, at the mark and at a letter that is known, cost 1 each", async () => {
+      const record = sampleRecord();
+      await store.deadLetters.bury(sampleLetter(record));
+      expect(await costOf(() => store.mark("fresh"))).toBe(1);
+      expect(await costOf(() => store.reader.deadLetter(record.key))).toBe(1);
+    });
+
     test("cleaning up costs 7 where nothing is old", async () => {
       await store.transactions.decide(sampleId(1), "committed", 1_000);
       expect(await costOf(() => store.cleanUp({ now: 2_000, retentionMillis: 1_500 }))).toBe(7);
