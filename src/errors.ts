@@ -11,6 +11,13 @@ export type ErrorCode =
   | "ERR_UNKNOWN_TOPIC"
   | "ERR_MESSAGE_TOO_LARGE"
   | "ERR_TRANSACTION_DECIDED"
+  | "ERR_TRANSACTION_NESTED"
+  | "ERR_TRANSACTION_LEVEL"
+  | "ERR_NOT_COMMITTED"
+  | "ERR_ROLLED_BACK"
+  | "ERR_OUTCOME_UNKNOWN"
+  | "ERR_DATABASE_NOT_READY"
+  | "ERR_DATABASE_UNAVAILABLE"
   | "ERR_LOG_UNAVAILABLE"
   | "ERR_INBOX_UNAVAILABLE"
   | "ERR_TRANSPORT_UNAVAILABLE"
@@ -24,6 +31,8 @@ export type ErrorCode =
 /** How errors look over HTTP; a code that is not here is the service's own fault: 500. */
 const HTTP_ANSWERS: Partial<Record<ErrorCode, { readonly status: number; readonly retryAfterSeconds?: number }>> = {
   ERR_MESSAGE_TOO_LARGE: { status: 413 },
+  ERR_ROLLED_BACK: { status: 503, retryAfterSeconds: 2 },
+  ERR_DATABASE_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
   ERR_LOG_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
   ERR_INBOX_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
   ERR_TRANSPORT_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
@@ -147,21 +156,85 @@ export class InvalidMessageError extends AftercommitError {
   }
 }
 
-/** A call on a transaction in a state that does not allow it: after its decision, or at another level. */
+/** A call on a transaction in a state that does not allow it: after its decision, inside itself, or at another level. */
 export class TransactionStateError extends AftercommitError {
   /** The codes that its errors carry. */
-  static override readonly codes: readonly ErrorCode[] = ["ERR_TRANSACTION_DECIDED"];
+  static override readonly codes: readonly ErrorCode[] = [
+    "ERR_TRANSACTION_DECIDED",
+    "ERR_TRANSACTION_NESTED",
+    "ERR_TRANSACTION_LEVEL",
+    "ERR_NOT_COMMITTED",
+  ];
 
-  /** Makes one, with the transaction's id among its details. */
-  constructor(message: string, details: ErrorDetails) {
-    super("ERR_TRANSACTION_DECIDED", message, details);
+  /** Makes one, with the transaction's id among its details; without a code it is `"ERR_TRANSACTION_DECIDED"`. */
+  constructor(
+    message: string,
+    details: ErrorDetails & {
+      readonly code?:
+        | "ERR_TRANSACTION_DECIDED"
+        | "ERR_TRANSACTION_NESTED"
+        | "ERR_TRANSACTION_LEVEL"
+        | "ERR_NOT_COMMITTED";
+    },
+  ) {
+    super(details.code ?? "ERR_TRANSACTION_DECIDED", message, details);
   }
 }
 
-/** A store or transport did not answer, or answered with an error; the call may or may not have been applied. */
+/**
+ * The transaction took so long that it was rolled back before it could commit: its SQL was undone, its rollback messages
+ * go out. The same request may be made again.
+ */
+export class RolledBackError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_ROLLED_BACK"];
+
+  /** Makes one for a transaction; its cause is what the database said. */
+  constructor(transactionId: string, cause: unknown) {
+    super("ERR_ROLLED_BACK", `Expected to commit "${transactionId}", found it rolled back by a check-back.`, {
+      hint: "It took longer than recovery.deadline; nothing of it was kept, so that the request may be made again.",
+      retryable: true,
+      transactionId,
+      cause,
+    });
+  }
+}
+
+/** COMMIT was sent, and its answer was lost: the transaction may have committed. Recovery finds out, and acts by it. */
+export class OutcomeUnknownError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_OUTCOME_UNKNOWN"];
+
+  /** Makes one for a transaction; its cause is what the driver said. */
+  constructor(transactionId: string, cause: unknown) {
+    super("ERR_OUTCOME_UNKNOWN", `Expected an answer to the COMMIT of "${transactionId}", found none.`, {
+      hint: "It may have committed: look for its id among the business data before the request is made again.",
+      transactionId,
+      cause,
+    });
+  }
+}
+
+/** A business database that cannot be used as it is: a table or a privilege is missing, or it is a replica. */
+export class DatabaseNotReadyError extends AftercommitError {
+  /** The codes that its errors carry. */
+  static override readonly codes: readonly ErrorCode[] = ["ERR_DATABASE_NOT_READY"];
+  /** The statements that mend it, where SQL can. */
+  readonly sql: string | undefined;
+
+  /** Makes one; what is to be run stands in its message too. */
+  constructor(message: string, details: ErrorDetails & { readonly sql?: string }) {
+    const hint = details.sql === undefined ? details.hint : `${details.hint}\n${details.sql}`;
+    super("ERR_DATABASE_NOT_READY", message, { ...details, hint });
+    this.sql = details.sql;
+  }
+}
+
+/** A store, a database or the transport did not answer, or answered with an error; the call may or may not have been applied. */
 export class UnavailableError extends AftercommitError {
   /** The codes that its errors carry. */
   static override readonly codes: readonly ErrorCode[] = [
+    "ERR_DATABASE_UNAVAILABLE",
     "ERR_LOG_UNAVAILABLE",
     "ERR_INBOX_UNAVAILABLE",
     "ERR_TRANSPORT_UNAVAILABLE",
@@ -169,7 +242,7 @@ export class UnavailableError extends AftercommitError {
 
   /** Makes one that says who did not answer; always retryable. */
   constructor(
-    code: "ERR_LOG_UNAVAILABLE" | "ERR_INBOX_UNAVAILABLE" | "ERR_TRANSPORT_UNAVAILABLE",
+    code: "ERR_DATABASE_UNAVAILABLE" | "ERR_LOG_UNAVAILABLE" | "ERR_INBOX_UNAVAILABLE" | "ERR_TRANSPORT_UNAVAILABLE",
     message: string,
     details: ErrorDetails,
   ) {

@@ -31,8 +31,11 @@ export type { PublishOptions } from "./core/half-message.ts";
 export type { PublishedMessage, Transaction } from "./core/transaction.ts";
 
 export * from "./errors.ts";
+export type * from "./model/barrier-row.ts";
+export type * from "./ports/barrier.ts";
 export type * from "./ports/clock.ts";
 export type * from "./ports/crypto.ts";
+export type * from "./ports/database.ts";
 export type * from "./ports/dead-letters.ts";
 export type * from "./ports/inbox.ts";
 export type * from "./ports/log-reader.ts";

@@ -1,4 +1,4 @@
-import type { Inbox, InboxClaim, InboxReader } from "../../src/ports/inbox.ts";
+import type { Inbox, InboxChildren, InboxClaim, InboxReader } from "../../src/ports/inbox.ts";
 import { evalCommand, isAbsent, optionalText } from "./executor.ts";
 import type { RedisExecutor } from "./executor.ts";
 import type { Keyspace } from "./keys.ts";
@@ -13,7 +13,7 @@ const PUT_BACK_OUTCOME_MILLIS = String(366 * 86_400_000);
  * The inbox in Redis: one string per message and consumer, `L<token>` while it is leased and `D<token> <outcome>` once it
  * is done, each with its time to live.
  */
-export function redisInbox(redis: RedisExecutor, keyspace: Keyspace): Inbox & InboxReader {
+export function redisInbox(redis: RedisExecutor, keyspace: Keyspace): Inbox & InboxReader & InboxChildren {
   const keyOf = ({ consumer, messageId }: { consumer: string; messageId: string }) =>
     keyspace.of(messageId).inbox(consumer, messageId);
   const lease = (claim: InboxClaim) => `L${claim.token}`;

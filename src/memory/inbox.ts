@@ -1,12 +1,12 @@
 import { shardOf } from "../model/shard.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Inbox, InboxClaim, InboxKey, InboxReader } from "../ports/inbox.ts";
+import type { Inbox, InboxClaim, InboxChildren, InboxKey, InboxReader } from "../ports/inbox.ts";
 import { inboxKey } from "./state.ts";
 import type { InboxEntry, MemoryState } from "./state.ts";
 import { decideOnce } from "./transaction-log.ts";
 
 /** The inbox in memory: an entry counts until its lease or its retention is over. */
-export function memoryInbox(state: MemoryState, clock: Clock, shards: number): Inbox & InboxReader {
+export function memoryInbox(state: MemoryState, clock: Clock, shards: number): Inbox & InboxReader & InboxChildren {
   const entryOf = (key: InboxKey): InboxEntry | undefined => {
     const entry = state.inbox.get(inboxKey(key));
     return entry === undefined || clock.now() > entry.until ? undefined : entry;

@@ -44,6 +44,8 @@ export interface DeliveryFacts {
   readonly on: "commit" | "rollback";
   /** The name of the check that decides a doubtful outcome; without one the level is `marked`. */
   readonly check?: string;
+  /** The name of the database whose barrier row decides and carries it. */
+  readonly database?: string;
   /** How long after its preparation the outcome is looked into, in milliseconds. */
   readonly deadlineMillis: number;
   /** How it travels. */
@@ -110,6 +112,12 @@ export function decodeRecord(meta: string, body: string): DeliveryRecord {
   }
   const { v: _, ...rest } = facts;
   return { ...rest, key: deliveryKey(facts.transactionId, facts.index, facts.destinationHash), meta, body };
+}
+
+/** The same delivery under another epoch: the record of a redrive. */
+export function withEpoch(record: DeliveryRecord, epoch: string, decidedAt: number): DeliveryRecord {
+  const { key: _key, meta: _meta, body, ...facts } = record;
+  return deliveryRecord({ ...facts, epoch, decidedAt }, body);
 }
 
 function hasFacts(facts: DeliveryFacts): boolean {

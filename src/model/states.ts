@@ -7,8 +7,11 @@ export type TransactionState = "prepared" | Verdict;
 /** Where a delivery (one message to one destination) stands. */
 export type DeliveryState = "half" | "published" | "delivered" | "dead" | "revoked";
 
-/** How the outcome of a transaction is decided: by the response status alone, or by the user's check as well. */
-export type Level = "marked" | "checked";
+/**
+ * How the outcome of a transaction is decided: by the response status alone, by the user's check as well, or by a row in
+ * the user's own SQL transaction.
+ */
+export type Level = "marked" | "checked" | "barrier";
 
 /** What a check answers about the business work of a transaction. */
 export type CheckAnswer = Verdict | "unknown";

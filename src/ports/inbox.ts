@@ -67,6 +67,10 @@ export interface InboxReader {
   ): Promise<
     { readonly state: "done" } | { readonly state: "leased"; readonly token: string } | { readonly state: "new" }
   >;
+}
+
+/** An inbox in the same store as the log: it knows what runs published. */
+export interface InboxChildren {
   /**
    * Rolls back what a run published, if that run can no longer complete: one act with looking at its lease.
    * `undefined` while it still holds.

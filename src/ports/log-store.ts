@@ -1,5 +1,5 @@
 import type { DeadLetters } from "./dead-letters.ts";
-import type { Inbox, InboxReader } from "./inbox.ts";
+import type { Inbox, InboxChildren, InboxReader } from "./inbox.ts";
 import type { LogReader } from "./log-reader.ts";
 import type { TransactionLog } from "./transaction-log.ts";
 
@@ -12,7 +12,7 @@ export interface LogStore {
   /** What people see of it. */
   readonly reader: LogReader;
   /** An inbox in the same store, so that completing a message and deciding what its consumer published are one act. */
-  readonly inbox: Inbox & InboxReader;
+  readonly inbox: Inbox & InboxReader & InboxChildren;
   /** Which part of the store a key lies in; ids whose parts agree can share one atomic act. */
   shardOf(id: string): number;
   /**

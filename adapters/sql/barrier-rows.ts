@@ -1,0 +1,73 @@
+import { UndecodableError } from "../../src/errors.ts";
+import { decodeMessages, decodeResults, encodeMessages } from "../../src/model/barrier-row.ts";
+import type { DecisionRow } from "../../src/model/barrier-row.ts";
+import type { FoundRow } from "../../src/ports/barrier.ts";
+import type { NewDecision } from "../../src/ports/database.ts";
+import type { Dialect } from "./dialect.ts";
+import { sql } from "./statement.ts";
+import type { SqlStatement } from "./statement.ts";
+
+/** What is read of a row. Aliases of one plain word pass through every ORM's renaming of columns unchanged. */
+export const COLUMNS =
+  "transaction_id AS id, kind, verdict, source, messages, created, due, attempts, results, version, settled";
+
+/** A row as a driver gives it; numbers may be texts or bigints. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** The plain INSERT of the user's decision: it fails where there is another, at every level of isolation. */
+export function insertDecision(dialect: Dialect, decision: NewDecision): SqlStatement {
+  return sql(
+    `INSERT INTO aftercommit_barrier (transaction_id, kind, verdict, source, messages, created, due)
+     VALUES (?, 'decision', 'committed', ?, ?, ?, ${dialect.now} + ${dialect.integer})`,
+    decision.transactionId,
+    decision.source,
+    encodeMessages(decision.records),
+    decision.at,
+    decision.dueMillis,
+  );
+}
+
+/** The decision of a row of kind `decision`. */
+export function decodeDecision(row: Row): DecisionRow {
+  return {
+    transactionId: textOf(row.id),
+    verdict: row.verdict === "committed" ? "committed" : "rolledBack",
+    decidedAt: Number(row.created),
+    source: textOf(row.source),
+    records: decodeMessages(textOf(row.messages)),
+    results: decodeResults(row.results === null || row.results === undefined ? null : textOf(row.results)),
+    attempts: Number(row.attempts),
+    version: Number(row.version),
+    settled: row.settled !== null && row.settled !== undefined,
+  };
+}
+
+/** What a transaction's rows tell. */
+export function foundOf(rows: readonly Row[]): FoundRow | undefined {
+  const decision = rows.find(({ kind }) => kind === "decision");
+  const intent = rows.find(({ kind }) => kind === "intent");
+  try {
+    if (decision !== undefined) return { state: "decided", row: decodeDecision(decision) };
+    return intent && { state: "intended", records: decodeMessages(textOf(intent.messages)) };
+  } catch (error) {
+    if (error instanceof UndecodableError) return { state: "undecodable" };
+    throw error;
+  }
+}
+
+/** The rows of each transaction. */
+export function byTransaction(rows: readonly Row[]): ReadonlyMap<string, readonly Row[]> {
+  const groups = new Map<string, Row[]>();
+  for (const row of rows) {
+    const id = textOf(row.id);
+    const group = groups.get(id);
+    if (group === undefined) groups.set(id, [row]);
+    else group.push(row);
+  }
+  return groups;
+}
+
+/** MySQL gives binary columns as bytes. */
+export function textOf(value: unknown): string {
+  return value instanceof Uint8Array ? new TextDecoder().decode(value) : String(value);
+}
