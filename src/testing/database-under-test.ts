@@ -7,9 +7,9 @@ import type { Database } from "../ports/database.ts";
  */
 export interface DatabaseUnderTest<Sql = unknown, Statement = unknown> {
   /** The database. */
-  readonly database: Database<Sql, Statement, unknown>;
+  readonly database: Database<Sql, Statement>;
   /** The same database through another connection, as another process has it; the same object where there can be only one. */
-  readonly other: Database<Sql, Statement, unknown>;
+  readonly other: Database<Sql, Statement>;
   /** Whether two transactions can be open at once, one of them waiting only where both want the same row. @default false */
   readonly concurrent?: boolean;
   /** Inserts a text into the test's own table, in an open transaction; a text that is there already fails. */
