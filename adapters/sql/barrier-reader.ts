@@ -1,17 +1,18 @@
 import type { BarrierReader, UnsettledRow } from "../../src/ports/barrier.ts";
-import { COLUMNS, foundOf, textOf } from "./barrier-rows.ts";
+import { columns, foundOf, textOf } from "./barrier-rows.ts";
 import type { Transact } from "./barrier.ts";
+import type { Dialect } from "./dialect.ts";
 import { sql } from "./statement.ts";
 
 const DEFAULT_LIMIT = 50;
 
 /** What people see of the barrier. */
-export function sqlBarrierReader(transact: Transact): BarrierReader {
+export function sqlBarrierReader(dialect: Dialect, transact: Transact): BarrierReader {
   const query = async (...statement: Parameters<typeof sql>) => (await transact([sql(...statement)]))[0]!.rows;
   return {
     async listDead(source, { cursor = "", limit = DEFAULT_LIMIT } = {}) {
       const rows = await query(
-        `SELECT ${COLUMNS} FROM aftercommit_barrier WHERE source = ? AND dead > 0 AND transaction_id > ?
+        `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE source = ? AND dead > 0 AND transaction_id > ?
          ORDER BY transaction_id LIMIT ${Math.trunc(limit)}`,
         source,
         cursor,
@@ -26,7 +27,7 @@ export function sqlBarrierReader(transact: Transact): BarrierReader {
     async listUnsettled(source, { cursor = "0 ", limit = DEFAULT_LIMIT } = {}) {
       const [due = "0", id = ""] = cursor.split(" ");
       const rows = await query(
-        `SELECT ${COLUMNS} FROM aftercommit_barrier WHERE source = ? AND settled IS NULL
+        `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE source = ? AND settled IS NULL
          AND (due > ? OR (due = ? AND transaction_id > ?)) ORDER BY due, transaction_id LIMIT ${Math.trunc(limit)}`,
         source,
         Number(due),

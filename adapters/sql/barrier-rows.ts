@@ -8,8 +8,10 @@ import { sql } from "./statement.ts";
 import type { SqlStatement } from "./statement.ts";
 
 /** What is read of a row. Aliases of one plain word pass through every ORM's renaming of columns unchanged. */
-export const COLUMNS =
-  "transaction_id AS id, kind, verdict, source, messages, created, due, attempts, results, version, settled";
+export function columns({ now }: Dialect): string {
+  return `transaction_id AS id, kind, verdict, source, messages, created, due, attempts, results, version, settled,
+    CASE WHEN due <= ${now} THEN 1 ELSE 0 END AS overdue`;
+}
 
 /** A row as a driver gives it; numbers may be texts or bigints. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -48,7 +50,8 @@ export function foundOf(rows: readonly Row[]): FoundRow | undefined {
   const intent = rows.find(({ kind }) => kind === "intent");
   try {
     if (decision !== undefined) return { state: "decided", row: decodeDecision(decision) };
-    return intent && { state: "intended", records: decodeMessages(textOf(intent.messages)) };
+    if (intent === undefined) return undefined;
+    return { state: "intended", records: decodeMessages(textOf(intent.messages)), overdue: Number(intent.overdue) === 1 };
   } catch (error) {
     if (error instanceof UndecodableError) return { state: "undecodable" };
     throw error;

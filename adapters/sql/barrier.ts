@@ -1,6 +1,6 @@
 import { deadCount, encodeMessages, encodeResults } from "../../src/model/barrier-row.ts";
 import type { Barrier, FoundRow, RowChange } from "../../src/ports/barrier.ts";
-import { byTransaction, COLUMNS, decodeDecision, foundOf, textOf } from "./barrier-rows.ts";
+import { byTransaction, columns, decodeDecision, foundOf, textOf } from "./barrier-rows.ts";
 import type { Dialect } from "./dialect.ts";
 import { places, sql } from "./statement.ts";
 import type { SqlResult, SqlStatement } from "./statement.ts";
@@ -70,7 +70,7 @@ export function sqlBarrier(dialect: Dialect, transact: Transact): Barrier {
           dueMillis,
           transactionId,
         ),
-        sql(`SELECT ${COLUMNS} FROM aftercommit_barrier WHERE transaction_id = ? AND kind = 'decision'`, transactionId),
+        sql(`SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE transaction_id = ? AND kind = 'decision'`, transactionId),
       ]);
       const row = results.at(-1)!.rows[0];
       return row === undefined ? undefined : decodeDecision(row);
@@ -80,7 +80,7 @@ export function sqlBarrier(dialect: Dialect, transact: Transact): Barrier {
       if (transactionIds.length === 0) return new Map();
       const [found] = await transact([
         sql(
-          `SELECT ${COLUMNS} FROM aftercommit_barrier WHERE transaction_id IN (${places(transactionIds.length)})`,
+          `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE transaction_id IN (${places(transactionIds.length)})`,
           ...transactionIds,
         ),
       ]);
@@ -104,7 +104,7 @@ export function sqlBarrier(dialect: Dialect, transact: Transact): Barrier {
           source,
         ),
         sql(
-          `SELECT ${COLUMNS} FROM aftercommit_barrier WHERE source = ? AND settled IS NULL AND claim = ? ORDER BY due`,
+          `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE source = ? AND settled IS NULL AND claim = ? ORDER BY due`,
           source,
           token,
         ),

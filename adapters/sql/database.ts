@@ -1,7 +1,7 @@
 import { AftercommitError, DatabaseNotReadyError } from "../../src/errors.ts";
 import type { InboxClaim } from "../../src/ports/inbox.ts";
 import type { Database, Riders, UnitOfWork, UnitOptions, UnitOutcome } from "../../src/ports/database.ts";
-import { foundOf, insertDecision, COLUMNS } from "./barrier-rows.ts";
+import { foundOf, insertDecision, columns } from "./barrier-rows.ts";
 import { sqlBarrierReader } from "./barrier-reader.ts";
 import { sqlBarrier } from "./barrier.ts";
 import type { Transact } from "./barrier.ts";
@@ -82,7 +82,7 @@ export function sqlDatabase<Sql, Statement, Results>(
   /** Another decision stands: a check-back's, or our own, where a client has sent the same transaction twice. */
   const lateOutcome = async (transactionId: string, error: unknown): Promise<UnitOutcome<never>> => {
     const query = sql(
-      `SELECT ${COLUMNS} FROM aftercommit_barrier WHERE transaction_id = ? AND kind = 'decision'`,
+      `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE transaction_id = ? AND kind = 'decision'`,
       transactionId,
     );
     const [found] = await transact([query]).catch(() => []);
@@ -173,7 +173,7 @@ export function sqlDatabase<Sql, Statement, Results>(
 
   return {
     barrier: sqlBarrier(dialect, transact),
-    reader: sqlBarrierReader(transact),
+    reader: sqlBarrierReader(dialect, transact),
     inbox: sqlInbox(dialect, transact),
     ...(driver.maxRowBytes === undefined ? {} : { maxRowBytes: driver.maxRowBytes }),
     ...(driver.transaction === undefined ? {} : { run }),

@@ -67,7 +67,8 @@ export interface NewIntent {
 /** What is known of a transaction: its decision, or that there is an intent without one. */
 export type FoundRow =
   | { readonly state: "decided"; readonly row: DecisionRow }
-  | { readonly state: "intended"; readonly records: readonly DeliveryRecord[] }
+  /** `overdue` where the outcome is to be looked into by now, on the database's clock. */
+  | { readonly state: "intended"; readonly records: readonly DeliveryRecord[]; readonly overdue: boolean }
   /** Written by a release that this one cannot read. */
   | { readonly state: "undecodable" };
 

@@ -1,5 +1,6 @@
 import type { DeliveryRecord } from "../model/delivery.ts";
 import type { Barrier, BarrierReader } from "./barrier.ts";
+import type { MaybePromise } from "./crypto.ts";
 import type { Inbox, InboxClaim, InboxReader } from "./inbox.ts";
 
 /**
@@ -39,6 +40,12 @@ export interface Database<Sql = unknown, Statement = unknown, Results = unknown>
   /** Ends what a factory opened for one use. */
   readonly close?: () => Promise<void>;
 }
+
+/** Any database, whatever its driver. */
+export type AnyDatabase = Database<unknown, never>;
+
+/** A database, or what opens one for each use: on Workers a socket belongs to the request that opened it. */
+export type DatabaseSource = AnyDatabase | (() => MaybePromise<AnyDatabase>);
 
 /** An open SQL transaction. */
 export interface UnitOfWork<Sql> {
