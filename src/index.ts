@@ -9,7 +9,7 @@ export type { Aftercommit } from "./middleware/aftercommit.ts";
 export type { ConsumerHandler, ConsumerOptions } from "./middleware/consumer.ts";
 export { DEFAULT_BODY_LIMIT_BYTES, DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_OPERATIONS_PATH } from "./middleware/options.ts";
 export type { AftercommitOptions, ConsumerDefaults, OperationsOptions, RecoveryOptions } from "./middleware/options.ts";
-export { UNDECIDED_HEADER } from "./middleware/transaction.ts";
+export { UNDECIDED_HEADER, UNPROTECTED_HEADER } from "./middleware/transaction.ts";
 export type { AftercommitEnv, TransactionOptions } from "./middleware/transaction.ts";
 export type { Operator } from "./operations/operator.ts";
 export { consoleObserver } from "./system/console-observer.ts";
@@ -22,7 +22,10 @@ export type { DeliveryFacts, DeliveryRecord, ParentRun, SendOptions } from "./mo
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./model/standard-schema.ts";
 export type { CheckAnswer, Decision, DeliveryState, Level, TransactionState, Verdict } from "./model/states.ts";
 
+export type { RunOptions } from "./core/barrier-transaction.ts";
 export type { Check } from "./core/core.ts";
+export type { BatchName, Databases, HandleOf, InteractiveName, ResultsOf, StatementOf } from "./core/database-types.ts";
+export type { WithTransactionOptions } from "./core/with-transaction.ts";
 export type { Handler, Message } from "./core/consume.ts";
 export type { RedriveOptions } from "./core/dead-letters.ts";
 export { DEFAULT_SWEEP_MILLIS } from "./core/sweep.ts";

@@ -9,6 +9,8 @@ export interface BackOff {
 
 /** Between attempts to hand a delivery to the transport. */
 export const PUBLISH_BACK_OFF: BackOff = { firstMillis: 5_000, factor: 2, mostMillis: 3_600_000 };
+/** Between two runs of a SQL transaction that the database asks for. */
+export const RUN_BACK_OFF: BackOff = { firstMillis: 20, factor: 2, mostMillis: 2_000 };
 /** Between questions to a check that gives no verdict. */
 export const CHECK_BACK_OFF: BackOff = { firstMillis: 10_000, factor: 2, mostMillis: 3_600_000 };
 /** Between looks into the transport's event log; the first wait is `settings.confirmAfterMillis`. */

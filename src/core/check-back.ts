@@ -5,7 +5,7 @@ import type { Claim, DeliveryChange } from "../ports/transaction-log.ts";
 import { askInbox, askLog } from "./ask.ts";
 import { backOff, CHECK_BACK_OFF } from "./back-off.ts";
 import { askCheck } from "./decide.ts";
-import { readableInboxes } from "./core.ts";
+import { readableInboxes, logOf } from "./core.ts";
 import type { Core } from "./core.ts";
 import { carryOut } from "./dispatch.ts";
 
@@ -70,7 +70,7 @@ async function checkParentRun(core: Core, transactionId: string, claims: readonl
   const child = { transactionId, at: core.clock.now() };
   const verdict = (await runsElsewhere(core, parent))
     ? undefined
-    : await askInbox(core, "the inbox to tell of a run", () => core.store!.inbox.rollBackLapsed(parent, child));
+    : await askInbox(core, "the inbox to tell of a run", () => logOf(core).inbox.rollBackLapsed(parent, child));
   if (verdict === undefined) {
     await postpone(core, claims, (claim) => ({
       mark: claim.mark,
@@ -85,7 +85,7 @@ async function checkParentRun(core: Core, transactionId: string, claims: readonl
 /** Whether the run holds its lease in an inbox that is not the log's. Should it lapse right after, completing it finds out. */
 async function runsElsewhere(core: Core, parent: ParentRun): Promise<boolean> {
   for (const inbox of readableInboxes(core)) {
-    if (inbox === core.store!.inbox) continue;
+    if (inbox === logOf(core).inbox) continue;
     const found = await askInbox(core, "the inbox to tell of a run", () => inbox.look(parent));
     if (found.state === "leased" && found.token === parent.token) return true;
   }
@@ -100,7 +100,7 @@ async function decideAndCarryOut(
   by: "check" | "sweep",
 ): Promise<CheckedBack> {
   const decision: Decision = await askLog(core, "the log to decide", () =>
-    core.store!.transactions.decide(transactionId, verdict, core.clock.now()),
+    logOf(core).transactions.decide(transactionId, verdict, core.clock.now()),
   );
   if (decision.verdict === verdict) core.emit({ type: "decided", transactionId, verdict, by });
   else core.emit({ type: "conflict", transactionId, deliveries: claims.length });
@@ -109,7 +109,7 @@ async function decideAndCarryOut(
 }
 
 async function hold(core: Core, transactionId: string, claims: readonly Claim[], reason: string): Promise<CheckedBack> {
-  const held = await askLog(core, "the log to hold", () => core.store!.deadLetters.hold(claims));
+  const held = await askLog(core, "the log to hold", () => logOf(core).deadLetters.hold(claims));
   if (held > 0) core.emit({ type: "held", transactionId, reason });
   return { published: 0, held };
 }
@@ -122,5 +122,5 @@ async function postpone(
   later: (claim: Claim) => Pick<Later, "mark" | "attempts" | "afterMillis">,
 ): Promise<void> {
   const changes = claims.map((claim) => ({ record: claim.record, token: claim.token, ...later(claim) }));
-  await askLog(core, "the log to postpone", () => core.store!.transactions.record(changes));
+  await askLog(core, "the log to postpone", () => logOf(core).transactions.record(changes));
 }

@@ -5,6 +5,7 @@ import type { Claim, DeliveryChange } from "../ports/transaction-log.ts";
 import { askLog, askTransport } from "./ask.ts";
 import { backOff, CONFIRM_BACK_OFF } from "./back-off.ts";
 import { bury, isDone } from "./dead-letters.ts";
+import { logOf } from "./core.ts";
 import type { Core } from "./core.ts";
 
 /**
@@ -43,7 +44,7 @@ export async function confirm(core: Core, claims: readonly Claim[]): Promise<num
     else await buryUnreported(core, claim);
     changes.push({ record, token, settled: true });
   }
-  await askLog(core, "the log to record deliveries", () => core.store!.transactions.record(changes));
+  await askLog(core, "the log to record deliveries", () => logOf(core).transactions.record(changes));
   for (const { key, transactionId } of delivered) core.emit({ type: "delivered", key, transactionId });
   return delivered.length;
 }
@@ -51,7 +52,7 @@ export async function confirm(core: Core, claims: readonly Claim[]): Promise<num
 /** The failure route has not been called, or not yet; its account of the failure stands, whichever comes first. */
 async function buryUnreported(core: Core, { record, dueAt }: Claim): Promise<void> {
   const id = record.transactionId;
-  const decisions = await askLog(core, "the log to tell decisions", () => core.store!.transactions.decisions([id]));
+  const decisions = await askLog(core, "the log to tell decisions", () => logOf(core).transactions.decisions([id]));
   await bury(core, {
     record,
     decidedAt: record.decidedAt ?? decisions.get(id)?.decidedAt ?? dueAt,

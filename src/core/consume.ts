@@ -7,6 +7,10 @@ import { describeIssues } from "../model/standard-schema.ts";
 import type { Topic } from "../model/topic.ts";
 import type { Inbox, InboxClaim } from "../ports/inbox.ts";
 import { askInbox } from "./ask.ts";
+import { openBarrier } from "./barrier-transaction.ts";
+import type { RunOptions } from "./barrier-transaction.ts";
+import { completeBarrierRun, failBarrierRun } from "./end-barrier-run.ts";
+import type { BatchName, Databases, HandleOf, InteractiveName, ResultsOf, StatementOf } from "./database-types.ts";
 import { transactionIdBeside } from "./core.ts";
 import type { Core } from "./core.ts";
 import { completeRun, failRun, markDelivered } from "./end-run.ts";
@@ -17,7 +21,7 @@ import { openTransaction } from "./transaction.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** What a consumer's handler is given. */
-export interface Message<Data> {
+export interface Message<Data, All extends Databases = Databases> {
   /** The message id: the same for every attempt, rerun and redrive. Fit as an idempotency key for what the handler calls. */
   readonly id: string;
   /** The topic's name. */
@@ -37,7 +41,31 @@ export interface Message<Data> {
   /** Aborts when this run has lost its lease, and another may be running. */
   readonly signal: AbortSignal;
   /** Publishes with this message: what is registered goes out if and only if the message is done. */
-  readonly tx: Transaction;
+  readonly tx: Transaction<All>;
+  /**
+   * Does the message's work as one SQL transaction, with the message's own inbox row and with what it publishes: the
+   * effect is exactly once. A message that is done already runs nothing, and resolves to what the work returned then, as
+   * JSON holds it. Needs a consumer with a `database`.
+   *
+   * @throws {TransactionStateError} where the consumer has no such database, or has run before.
+   * @throws {OutcomeUnknownError} where the answer to COMMIT was lost: let it through, the retry finds out.
+   */
+  run<Name extends InteractiveName<All>, T>(
+    database: Name,
+    work: (sql: HandleOf<All, Name>) => Promise<T>,
+    options?: RunOptions,
+  ): Promise<T>;
+  /**
+   * The same with statements that go to the database in one call. Resolves to what they brought; to `null` for a message
+   * that is done already.
+   *
+   * @throws {TransactionStateError} where the consumer has no such database, or has run before.
+   * @throws {OutcomeUnknownError} where the answer was lost: let it through, the retry finds out.
+   */
+  batch<Name extends BatchName<All>>(
+    database: Name,
+    statements: readonly StatementOf<All, Name>[],
+  ): Promise<ResultsOf<All, Name> | null>;
 }
 
 /** A verified delivery, whichever way it came. */
@@ -48,6 +76,8 @@ export interface Arrival {
   readonly attempt: number;
   /** The log's record of this delivery, if the log is shared. */
   readonly record?: DeliveryRecord;
+  /** The database that the consumer's effect and its own messages are committed in. */
+  readonly database?: string;
 }
 
 /** What runs for each message; what it returns is kept, as JSON, as the outcome that duplicates are answered with. */
@@ -95,20 +125,45 @@ export async function consume<Data>(
   }
 
   const lease = keepLease(core, inbox, claim, claimedAt);
-  const open = openTransaction(core, {
-    id: childId(core, inbox, envelope.id),
+  const parent = {
     parent: { consumer, messageId: envelope.id, token: claim.token },
     ...(envelope.traceparent === undefined ? {} : { traceparent: envelope.traceparent }),
     ...(envelope.tracestate === undefined ? {} : { tracestate: envelope.tracestate }),
+  };
+  const run: Run = { inbox, claim, lease, attempt: arrival.attempt, record: arrival.record };
+  if (arrival.database === undefined) {
+    const open = openTransaction(core, { id: childId(core, inbox, envelope.id), ...parent });
+    return handled(
+      () => handler(messageOf(arrival, validation.value, lease, open.tx)),
+      (returned) => completeRun(core, run, open, returned),
+      (error) => failRun(core, run, open, error),
+    );
+  }
+  const open = openBarrier(core, {
+    id: transactionIdAt(core.clock.now(), core.crypto),
+    database: arrival.database,
+    consumed: { claim, retentionMillis: core.settings.inboxRetentionMillis },
+    ...parent,
   });
-  const run: Run = { inbox, claim, lease, open, attempt: arrival.attempt, record: arrival.record };
+  return handled(
+    () => handler(messageOf(arrival, validation.value, lease, open.tx)),
+    (returned) => completeBarrierRun(core, run, open, returned),
+    (error) => failBarrierRun(core, run, open, error),
+  );
+}
+
+async function handled(
+  handle: () => unknown,
+  complete: (returned: unknown) => Promise<Consumption>,
+  fail: (error: unknown) => Promise<Consumption>,
+): Promise<Consumption> {
   let returned: unknown;
   try {
-    returned = await handler(messageOf(arrival, validation.value, lease, open.tx));
+    returned = await handle();
   } catch (error) {
-    return failRun(core, run, error);
+    return fail(error);
   }
-  return completeRun(core, run, returned);
+  return complete(returned);
 }
 
 /** Why a message cannot be consumed here at all, whatever its data. */
@@ -141,5 +196,7 @@ function messageOf<Data>(arrival: Arrival, data: Data, lease: KeptLease, tx: Tra
     tracestate: envelope.tracestate,
     signal: lease.lost,
     tx,
+    run: tx.run,
+    batch: tx.batch,
   };
 }

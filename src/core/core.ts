@@ -1,4 +1,6 @@
+import { ConfigurationError } from "../errors.ts";
 import { transactionIdAt } from "../model/ids.ts";
+import type { DatabaseSource } from "../ports/database.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Crypto, MaybePromise } from "../ports/crypto.ts";
 import type { Inbox, InboxReader } from "../ports/inbox.ts";
@@ -27,6 +29,8 @@ export interface Core {
   readonly store: LogStore | undefined;
   readonly transport: Transport | undefined;
   readonly inbox: Inbox | undefined;
+  /** The business databases whose rows decide, by name. */
+  readonly databases: ReadonlyMap<string, DatabaseSource>;
   /** The destinations of a topic, resolved and hashed once. */
   readonly routes: (topic: string) => Promise<readonly Route[]>;
   readonly checks: Readonly<Record<string, Check>>;
@@ -36,6 +40,19 @@ export interface Core {
   readonly armWatchdog: () => Promise<void>;
   /** When this process last audited, in milliseconds since 1970, and the mark that the log bore then. */
   readonly audit: { lastAt: number; mark?: string };
+}
+
+/** The log, where there must be one: what needs it is refused at start without it. */
+export function logOf({ store }: Pick<Core, "store">): LogStore {
+  if (store !== undefined) return store;
+  throw new ConfigurationError([
+    {
+      path: "log",
+      expected: "where half messages are kept",
+      found: "nothing",
+      remedy: "Pass upstashRedis(…) or redis(…), or declare a database: ac.transaction({ database }).",
+    },
+  ]);
 }
 
 /** The inboxes that can be looked into: the one that consumers of this service use, and the one in the log's store. */

@@ -1,15 +1,26 @@
+import type { DeathCertificate } from "../model/barrier-row.ts";
 import { OperationError, UndecodableError } from "../errors.ts";
-import { decodeRecord, deduplicationId, deliveryKey, deliveryRecord, hashDestination } from "../model/delivery.ts";
+import {
+  decodeRecord,
+  deduplicationId,
+  deliveryKey,
+  deliveryRecord,
+  hashDestination,
+  withEpoch,
+} from "../model/delivery.ts";
 import type { DeliveryRecord } from "../model/delivery.ts";
 import { formatDuration } from "../model/duration.ts";
 import { parseEnvelope, unstampEnvelope } from "../model/envelope.ts";
 import type { Envelope } from "../model/envelope.ts";
-import { randomToken } from "../model/ids.ts";
+import { randomToken, transactionIdAt } from "../model/ids.ts";
 import type { DeadLetter } from "../ports/dead-letters.ts";
 import type { TransportDeadLetter } from "../ports/transport.ts";
 import { askInbox, askLog, askTransport } from "./ask.ts";
-import { readableInboxes, transactionIdBeside } from "./core.ts";
+import { readableInboxes, transactionIdBeside, logOf } from "./core.ts";
 import type { Core } from "./core.ts";
+import { databaseInbox } from "./databases.ts";
+import { buryInRow, discardInRow, redriveInRow, resendFromRow, rowDelivery, rowLetter } from "./row-letters.ts";
+import type { RowDelivery } from "./row-letters.ts";
 
 /** How much of a last answer is kept. */
 const MAX_DETAIL = 2_000;
@@ -17,7 +28,7 @@ const MAX_DETAIL = 2_000;
 /** Buries a delivery and tells of it. Rejects where the log is out of reach: nothing is dead before it stands there. */
 export async function bury(core: Core, letter: DeadLetter): Promise<"buried" | "ignored"> {
   const short = { ...letter, detail: letter.detail.slice(0, MAX_DETAIL) };
-  const outcome = await askLog(core, "the log to bury a delivery", () => core.store!.deadLetters.bury(short));
+  const outcome = await askLog(core, "the log to bury a delivery", () => logOf(core).deadLetters.bury(short));
   const { key, transactionId } = letter.record;
   if (outcome === "buried") core.emit({ type: "dead", key, transactionId, reason: letter.reason });
   return outcome;
@@ -36,26 +47,34 @@ export async function recordFailure(
   const parsed = parseEnvelope(report.body);
   if ("reason" in parsed) return "foreign";
   const record = await recordOf(core, report, parsed.envelope);
-  const dead = await askLog(core, "the log to read a dead letter", () => core.store!.reader.deadLetter(record.key));
+  const inRow = await rowDelivery(core, record);
+  const dead = inRow === undefined ? await deadInLog(core, record.key) : rowLetter(inRow);
   if (dead !== undefined && deduplicationId(dead.record) === deduplicationId(record) && !tellsMore(report, dead)) {
     return "known";
   }
   if (await isDone(core, report.url, parsed.envelope.id)) {
-    await askLog(core, "the log to record a delivery", () =>
-      core.store!.transactions.record([{ record, settled: true }]),
-    );
+    if (inRow === undefined) {
+      await askLog(core, "the log to record a delivery", () =>
+        logOf(core).transactions.record([{ record, settled: true }]),
+      );
+    }
     core.emit({ type: "delivered", key: record.key, transactionId: record.transactionId });
     return "delivered";
   }
-  return bury(core, {
-    record,
-    decidedAt: Date.parse(parsed.envelope.decidedat ?? parsed.envelope.time),
+  const certificate: DeathCertificate = {
     reason: "failed",
-    detail: report.response,
+    detail: report.response.slice(0, MAX_DETAIL),
     ...(report.status === undefined ? {} : { status: report.status }),
     buriedAt: core.clock.now(),
     ...(report.transportId === undefined ? {} : { transportId: report.transportId }),
-  });
+  };
+  if (inRow !== undefined) return buryInRow(core, inRow, record, certificate);
+  const decidedAt = Date.parse(parsed.envelope.decidedat ?? parsed.envelope.time);
+  return bury(core, { record, decidedAt, ...certificate });
+}
+
+function deadInLog(core: Core, key: string): Promise<DeadLetter | undefined> {
+  return askLog(core, "the log to read a dead letter", () => logOf(core).reader.deadLetter(key));
 }
 
 /** What the sweep buried by the event log alone lacks what the transport's own account has: its id, and the last answer. */
@@ -106,7 +125,8 @@ function readable(meta: string, body: string): DeliveryRecord | undefined {
 export async function isDone(core: Core, url: string, messageId: string): Promise<boolean> {
   const subject = url.split("?")[0]!;
   const consumer = core.consumerNames.get(subject) ?? subject;
-  for (const inbox of readableInboxes(core)) {
+  const inDatabases = [...core.databases.keys()].map((name) => databaseInbox(core, name));
+  for (const inbox of [...readableInboxes(core), ...inDatabases]) {
     const found = await askInbox(core, "the inbox to tell of a message", () => inbox.look({ consumer, messageId }));
     if (found.state === "done") return true;
   }
@@ -126,7 +146,7 @@ export interface RedriveOptions {
  * @throws {OperationError} where it is not dead, or may only be sent as a new message.
  */
 export async function redrive(core: Core, key: string, options: RedriveOptions = {}): Promise<DeliveryRecord> {
-  const letter = await deadLetterOf(core, key);
+  const { letter, inRow } = await deadLetterOf(core, key);
   const asNew = options.asNew ?? false;
   if (letter.reason === "conflict" && !asNew) {
     throw new OperationError("ERR_CONFLICT", `Expected a committed message, found "${key}" rolled back by decision.`, {
@@ -142,30 +162,35 @@ export async function redrive(core: Core, key: string, options: RedriveOptions =
       },
     );
   }
-  const record = asNew ? newMessage(core, letter) : againRecord(core, letter);
+  const epoch = randomToken(core.crypto);
+  const record = asNew ? newMessage(core, letter, epoch) : withEpoch(letter.record, epoch, letter.decidedAt);
   if (letter.transportId !== undefined) await discardAtTransport(core, letter.transportId);
-  const replaced = await askLog(core, "the log to redrive", () => core.store!.deadLetters.redrive(letter, record));
+  const replaced =
+    inRow === undefined
+      ? await askLog(core, "the log to redrive", () => logOf(core).deadLetters.redrive(letter, record))
+      : await (asNew ? resendFromRow(core, inRow, record) : redriveInRow(core, inRow, epoch));
   if (!replaced) throw goneError(key);
   return record;
 }
 
 /** Drops a dead letter for good: the transport's own entry first, then ours. */
 export async function discard(core: Core, key: string): Promise<void> {
-  const letter = await deadLetterOf(core, key);
+  const { letter, inRow } = await deadLetterOf(core, key);
   if (letter.transportId !== undefined) await discardAtTransport(core, letter.transportId);
-  const dropped = await askLog(core, "the log to discard", () => core.store!.deadLetters.discard(letter));
+  const dropped =
+    inRow === undefined
+      ? await askLog(core, "the log to discard", () => logOf(core).deadLetters.discard(letter))
+      : await discardInRow(core, inRow);
   if (!dropped) throw goneError(key);
 }
 
-function againRecord(core: Core, letter: DeadLetter): DeliveryRecord {
-  const { key: _key, meta: _meta, body, ...facts } = letter.record;
-  return deliveryRecord({ ...facts, epoch: randomToken(core.crypto), decidedAt: letter.decidedAt }, body);
-}
-
-function newMessage(core: Core, letter: DeadLetter): DeliveryRecord {
+function newMessage(core: Core, letter: DeadLetter, epoch: string): DeliveryRecord {
   const { key: _key, meta: _meta, body, epoch: _epoch, parent: _parent, ...facts } = letter.record;
   const now = core.clock.now();
-  const transactionId = transactionIdBeside(core, core.store!, letter.record.transactionId);
+  const transactionId =
+    core.store === undefined
+      ? transactionIdAt(now, core.crypto)
+      : transactionIdBeside(core, core.store, letter.record.transactionId);
   const messageId = `${transactionId}_${facts.index}`;
   const parsed = parseEnvelope(body);
   if ("reason" in parsed)
@@ -180,15 +205,35 @@ function newMessage(core: Core, letter: DeadLetter): DeliveryRecord {
     time: new Date(now).toISOString(),
   };
   return deliveryRecord(
-    { ...facts, transactionId, messageId, on: "commit", epoch: randomToken(core.crypto), decidedAt: now },
+    { ...facts, transactionId, messageId, on: "commit", epoch, decidedAt: now },
     JSON.stringify(envelope),
   );
 }
 
-async function deadLetterOf(core: Core, key: string): Promise<DeadLetter> {
-  const letter = await askLog(core, "the log to read a dead letter", () => core.store!.reader.deadLetter(key));
+/** A dead letter, and its row where a row holds it. */
+interface FoundLetter {
+  readonly letter: DeadLetter;
+  readonly inRow?: RowDelivery;
+}
+
+/** Rows are looked through first: for what they hold, the log need not answer. */
+async function deadLetterOf(core: Core, key: string): Promise<FoundLetter> {
+  const inRow = await rowDelivery(core, { key, transactionId: key.split("_")[0]! });
+  const inRowLetter = inRow && rowLetter(inRow);
+  if (inRow !== undefined && inRowLetter !== undefined) return { letter: inRowLetter, inRow };
+  const letter = core.store === undefined ? undefined : await deadInLog(core, key);
   if (letter === undefined) throw goneError(key);
-  return letter;
+  return { letter };
+}
+
+/** The dead letter of a delivery, wherever it is kept. */
+export async function findDeadLetter(core: Core, key: string): Promise<DeadLetter | undefined> {
+  try {
+    return (await deadLetterOf(core, key)).letter;
+  } catch (error) {
+    if (OperationError.is(error)) return undefined;
+    throw error;
+  }
 }
 
 async function discardAtTransport(core: Core, transportId: string): Promise<void> {

@@ -1,45 +1,76 @@
+import type { DeliveryRecord } from "../model/delivery.ts";
 import type { CheckAnswer, Decision, Verdict } from "../model/states.ts";
 import { askInTime, askLog } from "./ask.ts";
 import { bury } from "./dead-letters.ts";
 import { carryOut, decidedAs } from "./dispatch.ts";
+import { logOf } from "./core.ts";
 import type { Core } from "./core.ts";
+import { sendUnprotected } from "./unprotected.ts";
 import type { ClosedTransaction } from "./transaction.ts";
 
 /** What ending a transaction left. */
 export interface Ending {
-  /** The decision could not be written: the answer says so, recovery decides. */
+  /** The decision could not be written, or is not known: the answer says so, recovery decides. */
   readonly undecided: boolean;
+  /** How many deliveries only this process knows of. */
+  readonly unprotected: number;
+  /** What is to be answered instead of a success that it is not. */
+  readonly error?: Error;
   /** What remains to be done once the response is on its way; never rejects. */
   readonly afterwards: (() => Promise<void>) | undefined;
 }
 
-const NOTHING_LEFT: Ending = { undecided: false, afterwards: undefined };
+/** Nothing was published, so that nothing is left. */
+export const NOTHING_LEFT: Ending = { undecided: false, unprotected: 0, afterwards: undefined };
 
 /**
  * Ends the transaction of a request whose handler has ended: decides it, before the response. Where a check decides
  * failures, that comes afterwards. No I/O where nothing was published; never rejects.
  */
 export async function endTransaction(core: Core, closed: ClosedTransaction, success: boolean): Promise<Ending> {
-  if (closed.records.length === 0 && closed.uncertain.length === 0) return NOTHING_LEFT;
+  const { records, uncertain, unprotected } = closed;
+  if (records.length + uncertain.length + unprotected.length === 0) return NOTHING_LEFT;
   if (!success && closed.check !== undefined) {
     const name = closed.check;
-    return { undecided: false, afterwards: () => decideByCheck(core, closed, name) };
+    return { ...NOTHING_LEFT, afterwards: () => decideByCheck(core, closed, name) };
   }
+  const verdict: Verdict = success ? "committed" : "rolledBack";
+  const own: Decision = { verdict, decidedAt: core.clock.now() };
+  // What the log does not have for certain needs no decision of the log's before the response.
+  if (records.length + uncertain.length === 0) return unprotectedEnding(core, closed, own, unprotected);
   try {
     await dropUncertain(core, closed);
-    const decision = await decideNow(core, closed.id, success ? "committed" : "rolledBack", "request");
-    return { undecided: false, afterwards: () => finish(core, closed, success, decision) };
+    const decision = await decideNow(core, closed.id, verdict, "request");
+    const count = decision.verdict === "committed" ? unprotected.length : 0;
+    return { ...NOTHING_LEFT, unprotected: count, afterwards: () => finish(core, closed, success, decision) };
   } catch (error) {
+    if (closed.proceed && success) return unprotectedEnding(core, closed, own, [...records, ...unprotected]);
     core.emit({ type: "undecided", transactionId: closed.id, error });
-    return { undecided: true, afterwards: undefined };
+    return { ...NOTHING_LEFT, undecided: true };
   }
+}
+
+/** The log is out of reach, and the route goes on without it: what is sent is sent from memory. */
+function unprotectedEnding(
+  core: Core,
+  closed: ClosedTransaction,
+  decision: Decision,
+  records: readonly DeliveryRecord[],
+): Ending {
+  const sent = decision.verdict === "committed" ? records.filter(({ on }) => on === "commit") : [];
+  if (sent.length > 0) core.emit({ type: "unprotected", transactionId: closed.id, deliveries: sent.length });
+  return {
+    ...NOTHING_LEFT,
+    unprotected: sent.length,
+    afterwards: () => sendUnprotected(core, closed.id, sent, decision),
+  };
 }
 
 /** Takes out of the log what was refused to the handler, before there is a decision that could send it. */
 export async function dropUncertain(core: Core, closed: ClosedTransaction): Promise<void> {
   if (closed.uncertain.length === 0) return;
   const changes = closed.uncertain.map((record) => ({ record, settled: true as const }));
-  await askLog(core, "the log to drop what it did not confirm", () => core.store!.transactions.record(changes));
+  await askLog(core, "the log to drop what it did not confirm", () => logOf(core).transactions.record(changes));
 }
 
 async function decideNow(
@@ -49,7 +80,7 @@ async function decideNow(
   by: "request" | "check",
 ): Promise<Decision> {
   const decision = await askLog(core, "the log to decide", () =>
-    core.store!.transactions.decide(transactionId, verdict, core.clock.now()),
+    logOf(core).transactions.decide(transactionId, verdict, core.clock.now()),
   );
   if (decision.verdict === verdict) core.emit({ type: "decided", transactionId, verdict, by });
   return decision;
@@ -63,6 +94,9 @@ async function finish(core: Core, closed: ClosedTransaction, success: boolean, d
   }
   if (closed.overdue) await releaseHeld(core, closed.id);
   await carryOut(core, decidedAs(decision, closed.records));
+  if (decision.verdict !== "committed" || closed.unprotected.length === 0) return;
+  core.emit({ type: "unprotected", transactionId: closed.id, deliveries: closed.unprotected.length });
+  await sendUnprotected(core, closed.id, closed.unprotected, decision);
 }
 
 async function keepConflict(core: Core, closed: ClosedTransaction, decision: Decision): Promise<void> {
@@ -83,7 +117,7 @@ async function keepConflict(core: Core, closed: ClosedTransaction, decision: Dec
 
 async function releaseHeld(core: Core, transactionId: string): Promise<void> {
   try {
-    await askLog(core, "the log to release what it held", () => core.store!.deadLetters.release(transactionId));
+    await askLog(core, "the log to release what it held", () => logOf(core).deadLetters.release(transactionId));
   } catch (error) {
     core.emit({ type: "recordFailed", error });
   }

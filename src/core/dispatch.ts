@@ -1,41 +1,36 @@
-import { stampEnvelope } from "../model/envelope.ts";
 import type { DeliveryRecord } from "../model/delivery.ts";
 import type { Decision } from "../model/states.ts";
 import { MAX_ATTEMPTS } from "../ports/transaction-log.ts";
 import type { DeliveryChange } from "../ports/transaction-log.ts";
-import type { DispatchResult } from "../ports/transport.ts";
-import { askLog, askTransport } from "./ask.ts";
-import { backOff, PUBLISH_BACK_OFF } from "./back-off.ts";
-import { bury } from "./dead-letters.ts";
+import { askLog } from "./ask.ts";
+import { logOf } from "./core.ts";
 import type { Core } from "./core.ts";
+import { bury } from "./dead-letters.ts";
+import { later, send, tellOfFailure } from "./send.ts";
+import type { Outgoing, Sent } from "./send.ts";
 
-/** A delivery whose transaction is decided. */
-export interface Decided {
-  readonly record: DeliveryRecord;
-  readonly decision: Decision;
+/** A delivery whose transaction is decided, and which the log keeps. */
+export interface Decided extends Outgoing {
   /** The sweeper's fencing token; absent for the request itself. */
   readonly token?: number;
-  /** How often it was tried before. */
-  readonly attempts: number;
 }
 
 /**
  * Carries decisions out: what was registered for them goes to the transport in one call, what was registered against them
- * is revoked, and the log is told of each. Safe to repeat and to run twice at once: the transport knows its own earlier
- * copy, and the consumer's inbox stops what passes that.
+ * is revoked, and the log is told of each.
  *
  * Resolves to how many the transport took. Never rejects: what was not recorded is due again later.
  */
 export async function carryOut(core: Core, decided: readonly Decided[]): Promise<number> {
   const outgoing = decided.filter(isOutgoing);
   const revoked = decided.filter((item) => !isOutgoing(item));
-  const results = await publishAll(core, outgoing);
+  const results = await send(core, outgoing);
   const changes: DeliveryChange[] = revoked.map((item) => ({ ...claimOf(item), settled: true }));
-  for (const [i, result] of results.entries()) changes.push(await outcomeOf(core, outgoing[i]!, result));
+  for (const [i, result] of results.entries()) changes.push(await changeOf(core, outgoing[i]!, result));
   const accepted = results.filter((result) => result.status === "accepted").length;
   if (changes.length === 0) return accepted;
   try {
-    await askLog(core, "the log to record deliveries", () => core.store!.transactions.record(changes));
+    await askLog(core, "the log to record deliveries", () => logOf(core).transactions.record(changes));
   } catch (error) {
     core.emit({ type: "recordFailed", error });
     return accepted;
@@ -54,56 +49,30 @@ function isOutgoing({ record, decision }: Decided): boolean {
   return (decision.verdict === "committed") === (record.on === "commit");
 }
 
-async function publishAll(core: Core, outgoing: readonly Decided[]): Promise<readonly DispatchResult[]> {
-  const { transport, settings } = core;
-  if (outgoing.length === 0) return [];
-  if (transport === undefined)
-    return outgoing.map(() => ({ status: "retry", reason: "this service has no transport" }));
-  try {
-    return await askTransport(core, "the transport to take deliveries", () =>
-      transport.publish(
-        outgoing.map(({ record, decision }) => ({
-          record,
-          body: stampEnvelope(record.body, decision.decidedAt),
-          ...(settings.failureUrl === undefined ? {} : { failureUrl: settings.failureUrl }),
-        })),
-      ),
-    );
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : "the transport failed";
-    return outgoing.map(() => ({ status: "retry", reason }));
-  }
-}
-
 /** What the log is to know of one result; a refused delivery is buried first, so that it is never in neither place. */
-async function outcomeOf(core: Core, item: Decided, result: DispatchResult): Promise<DeliveryChange> {
+async function changeOf(core: Core, item: Decided, sent: Sent): Promise<DeliveryChange> {
   const { record } = item;
-  const about = { key: record.key, transactionId: record.transactionId };
-  if (result.status === "accepted") {
-    core.emit({ type: "published", ...about, topic: record.topic, deduplicated: result.deduplicated });
+  if (sent.status === "accepted")
     return { ...claimOf(item), mark: "published", attempts: 0, afterMillis: confirmAfter(core, record) };
-  }
-  let reason = result.reason;
-  if (result.status === "refused") {
+  let again = sent;
+  if (again.status === "refused") {
     try {
       await bury(core, {
         record,
         decidedAt: item.decision.decidedAt,
         reason: "refused",
-        detail: result.reason,
-        ...(result.code === undefined ? {} : { status: result.code }),
+        detail: again.reason,
+        ...(again.code === undefined ? {} : { status: again.code }),
         buriedAt: core.clock.now(),
       });
       return { ...claimOf(item), settled: true };
     } catch {
-      reason = `${result.reason} (and the log could not bury it)`;
+      again = later(core, item.attempts, `${again.reason} (and the log could not bury it)`);
     }
   }
+  tellOfFailure(core, record, again);
   const attempts = Math.min(item.attempts + 1, MAX_ATTEMPTS);
-  const asked = result.status === "retry" ? (result.afterMillis ?? 0) : 0;
-  const afterMillis = Math.max(asked, backOff(PUBLISH_BACK_OFF, item.attempts, core.crypto));
-  core.emit({ type: "publishFailed", ...about, reason, retryInMillis: afterMillis });
-  return { ...claimOf(item), mark: "half", attempts, afterMillis };
+  return { ...claimOf(item), mark: "half", attempts, afterMillis: again.afterMillis };
 }
 
 /** A delivery that is meant to wait is looked for only when it has left. */

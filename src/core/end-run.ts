@@ -1,21 +1,21 @@
 import { FatalError, RetryableError } from "../errors.ts";
-import { utf8Length } from "../model/bytes.ts";
 import type { DeliveryRecord } from "../model/delivery.ts";
 import { parseDuration } from "../model/duration.ts";
 import type { Inbox, InboxClaim } from "../ports/inbox.ts";
 import { askInbox, askLog } from "./ask.ts";
+import { logOf } from "./core.ts";
 import type { Core } from "./core.ts";
 import { dropUncertain } from "./decide.ts";
 import { carryOut, decidedAs } from "./dispatch.ts";
 import type { KeptLease } from "./lease.ts";
+import { encodeOutcome } from "./outcome.ts";
 import type { ClosedTransaction, OpenTransaction } from "./transaction.ts";
 
-/** One run of a handler: what it holds, and what it published so far. */
+/** One run of a handler, and what it holds. */
 export interface Run {
   readonly inbox: Inbox;
   readonly claim: InboxClaim;
   readonly lease: KeptLease;
-  readonly open: OpenTransaction;
   readonly attempt: number;
   /** The log's record of the delivery that it consumes, if the log is shared. */
   readonly record: DeliveryRecord | undefined;
@@ -32,12 +32,14 @@ export type Consumption =
   | { readonly status: "retry"; readonly reason: string; readonly busy: boolean; readonly afterMillis?: number }
   | { readonly status: "dead"; readonly reason: string };
 
-/** The largest outcome that is kept with a message, in bytes of JSON. */
-export const MAX_OUTCOME_BYTES = 4_096;
-
 /** The handler succeeded: the outcome and the decision about what it published are one act where log and inbox are one store. */
-export async function completeRun(core: Core, run: Run, returned: unknown): Promise<Consumption> {
-  const { inbox, claim, lease, open, attempt, record } = run;
+export async function completeRun(
+  core: Core,
+  run: Run,
+  open: OpenTransaction,
+  returned: unknown,
+): Promise<Consumption> {
+  const { inbox, claim, lease, attempt, record } = run;
   const outcome = encodeOutcome(core, returned);
   const closed = await open.close();
   await lease.stop();
@@ -48,7 +50,7 @@ export async function completeRun(core: Core, run: Run, returned: unknown): Prom
   if (published) await dropUncertain(core, closed);
   if (child !== undefined && !oneStore) {
     const decision = await askLog(core, "the log to decide", () =>
-      core.store!.transactions.decide(closed.id, "committed", at),
+      logOf(core).transactions.decide(closed.id, "committed", at),
     );
     if (decision.verdict === "rolledBack") return lostLease(core, claim);
   }
@@ -78,10 +80,11 @@ export async function completeRun(core: Core, run: Run, returned: unknown): Prom
 
 /** Tells a shared log that the delivery has arrived, so that its payload may go; if this is lost, the sweep finds out. */
 export async function markDelivered(core: Core, record: DeliveryRecord | undefined): Promise<void> {
-  if (record === undefined || core.store === undefined) return;
+  // What a row carries is settled as soon as it is sent.
+  if (record === undefined || record.database !== undefined || core.store === undefined) return;
   try {
     await askLog(core, "the log to record a delivery", () =>
-      core.store!.transactions.record([{ record, settled: true }]),
+      logOf(core).transactions.record([{ record, settled: true }]),
     );
     core.emit({ type: "delivered", key: record.key, transactionId: record.transactionId });
   } catch (error) {
@@ -89,7 +92,7 @@ export async function markDelivered(core: Core, record: DeliveryRecord | undefin
   }
 }
 
-function lostLease(core: Core, claim: InboxClaim): Consumption {
+export function lostLease(core: Core, claim: InboxClaim): Consumption {
   core.emit({ type: "leaseLost", consumer: claim.consumer, messageId: claim.messageId });
   return {
     status: "retry",
@@ -100,14 +103,23 @@ function lostLease(core: Core, claim: InboxClaim): Consumption {
 }
 
 /** The handler failed: what it published is rolled back, and the message is free for the next attempt at once. */
-export async function failRun(core: Core, run: Run, error: unknown): Promise<Consumption> {
-  const { inbox, claim, lease, open } = run;
+export async function failRun(core: Core, run: Run, open: OpenTransaction, error: unknown): Promise<Consumption> {
   const closed = await open.close();
+  return endFailed(core, run, error, closed.records.length === 0 ? undefined : () => rollBack(core, closed));
+}
+
+/** Frees the message for the next attempt, undoes what the handler published, and says what the transport is to do. */
+export async function endFailed(
+  core: Core,
+  { inbox, claim, lease }: Run,
+  error: unknown,
+  undo: (() => Promise<void>) | undefined,
+): Promise<Consumption> {
   await lease.stop();
   const fatal = FatalError.is(error);
   core.emit({ type: "consumeFailed", consumer: claim.consumer, messageId: claim.messageId, fatal, error });
   const afterwards: Promise<unknown>[] = [askInbox(core, "the inbox to release a message", () => inbox.release(claim))];
-  if (closed.records.length > 0) afterwards.push(rollBack(core, closed));
+  if (undo !== undefined) afterwards.push(undo());
   for (const result of await Promise.allSettled(afterwards)) {
     if (result.status === "rejected") core.emit({ type: "background", error: result.reason });
   }
@@ -125,7 +137,7 @@ function reasonOf(error: unknown): string {
 
 async function rollBack(core: Core, closed: ClosedTransaction): Promise<void> {
   const decision = await askLog(core, "the log to decide", () =>
-    core.store!.transactions.decide(closed.id, "rolledBack", core.clock.now()),
+    logOf(core).transactions.decide(closed.id, "rolledBack", core.clock.now()),
   );
   core.emit({ type: "decided", transactionId: closed.id, verdict: decision.verdict, by: "consumer" });
   await carryOut(core, decidedAs(decision, closed.records));
@@ -134,18 +146,4 @@ async function rollBack(core: Core, closed: ClosedTransaction): Promise<void> {
 function retryAfterOf(error: unknown): number | undefined {
   if (!RetryableError.is(error) || error.retryAfter === undefined) return undefined;
   return parseDuration(error.retryAfter);
-}
-
-/** The effect has happened by now: an outcome that cannot be kept is left out, and is no reason to fail. */
-function encodeOutcome(core: Core, value: unknown): string {
-  try {
-    const json = JSON.stringify(value ?? null) ?? "null";
-    if (utf8Length(json) <= MAX_OUTCOME_BYTES) return json;
-    throw new RangeError(
-      `Expected an outcome of at most ${MAX_OUTCOME_BYTES} bytes of JSON, found more; it is not kept.`,
-    );
-  } catch (error) {
-    core.emit({ type: "background", error });
-    return "null";
-  }
 }

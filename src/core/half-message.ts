@@ -24,6 +24,10 @@ export interface PublishOptions extends TopicOptions {
 export interface OpenOptions {
   readonly id: string;
   readonly check?: string;
+  /** Whether messages go on in memory where the log is out of reach. @default false */
+  readonly proceed?: boolean;
+  /** The database whose row decides. */
+  readonly database?: string;
   /** The consumer's run that publishes; its message ids then derive from the message it consumes. */
   readonly parent?: ParentRun;
   readonly traceparent?: string;
@@ -84,6 +88,7 @@ export async function halfMessages(
         messageId,
         on: options.on ?? "commit",
         ...(open.check === undefined ? {} : { check: open.check }),
+        ...(open.database === undefined ? {} : { database: open.database }),
         deadlineMillis: core.settings.deadlineMillis,
         send,
         ...(open.parent === undefined ? {} : { parent: open.parent }),

@@ -8,6 +8,10 @@ export interface Settings {
   readonly sweepUrl: string | undefined;
   /** How long after its preparation an undecided half message is looked into. */
   readonly deadlineMillis: number;
+  /** How long after its commit what a barrier transaction sends is taken up by a sweep, if the request has not sent it. */
+  readonly resumeAfterMillis: number;
+  /** How long one transaction of our own on a business database may take. */
+  readonly databaseTimeoutMillis: number;
   /** How long one call of the log or the inbox may take. */
   readonly storeTimeoutMillis: number;
   /** How long one call of the transport may take. */
@@ -24,7 +28,7 @@ export interface Settings {
   readonly checkAttempts: number;
   /** The space between two "no" answers of a check. */
   readonly checkSpacingMillis: number;
-  /** How long decisions are kept. */
+  /** How long decisions are kept, in the log and in barrier rows. */
   readonly decisionRetentionMillis: number;
   /** How long after its burial a delivery may be redriven under its own message id. */
   readonly redriveWithinMillis: number;

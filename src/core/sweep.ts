@@ -1,29 +1,35 @@
 import { checkBack } from "./check-back.ts";
-import { askLog, askTransport } from "./ask.ts";
+import { askLog } from "./ask.ts";
+import { audit, auditIsDue } from "./audit.ts";
 import { confirm } from "./confirm.ts";
-import { recordFailure } from "./dead-letters.ts";
 import { carryOut } from "./dispatch.ts";
 import type { Decided } from "./dispatch.ts";
+import { logOf } from "./core.ts";
 import type { Core } from "./core.ts";
+import { followHints, isHint } from "./hint.ts";
 import type { Decision } from "../model/states.ts";
-import { randomToken } from "../model/ids.ts";
-import type { LogStore } from "../ports/log-store.ts";
 import type { Claim } from "../ports/transaction-log.ts";
 
 /** How a sweep is bounded, and what it looks at besides what is due. */
 export interface SweepOptions {
   /** Ends after so long, between two batches. @default DEFAULT_SWEEP_MILLIS */
   readonly maxMillis?: number;
-  /** Also reads the transport's dead letters, and drops what is past its retention. By default now and then. */
+  /**
+   * Also looks through the databases for what is not settled, whatever the log says of it, reads the transport's dead
+   * letters, and drops what is past its retention. By default now and then, and whenever the log does not answer.
+   */
   readonly audit?: boolean;
 }
+
+/** A report that is being made. */
+export type Counted = { -readonly [Name in keyof SweepReport]: number };
 
 /** How long a sweep goes on claiming. */
 export const DEFAULT_SWEEP_MILLIS = 20_000;
 
 /** What a sweep did. */
 export interface SweepReport {
-  /** Records leased. */
+  /** Records of the log, and rows of databases, leased. */
   readonly claimed: number;
   /** Deliveries that the transport took. */
   readonly published: number;
@@ -37,52 +43,58 @@ export interface SweepReport {
   readonly buried: number;
 }
 
-/** In how many sweeps of a process that has just begun one audits. */
-const AUDIT_ONE_IN = 16;
-
 /**
  * Finishes what others left: publishes what is decided and unsent, finds out about what is undecided, confirms what was
  * sent. Any number of sweepers may run at once; each record is leased to one of them, and a record that cannot be
  * finished gets a later due time, so that it starves nothing.
  *
- * @throws {UnavailableError} where the log is out of reach at the very start; later troubles only end the sweep early.
+ * @throws {UnavailableError} where the log is out of reach at the very start, and there is no database to audit instead;
+ *   later troubles only end the sweep early.
  */
 export async function sweep(core: Core, options: SweepOptions = {}): Promise<SweepReport> {
   const startedAt = core.clock.now();
+  const maxMillis = options.maxMillis ?? DEFAULT_SWEEP_MILLIS;
   const report = { claimed: 0, published: 0, confirmed: 0, held: 0, undecodable: 0, buried: 0 };
-  const { settings } = core;
+  const inTime = (): boolean => {
+    const elapsed = core.clock.now() - startedAt;
+    return elapsed >= 0 && elapsed <= maxMillis;
+  };
+  const logAnswered = await sweepLog(core, report, inTime);
+  // Without the log nothing hints at what waits in the databases, so that they are looked through.
+  const audited = options.audit ?? (!logAnswered || auditIsDue(core));
+  if (audited) await audit(core, report, inTime);
+  const { claimed, published, held } = report;
+  core.emit({ type: "swept", claimed, published, held, millis: core.clock.now() - startedAt });
+  return report;
+}
+
+/** Claims what is due in the log until nothing more is; whether there is a log that answers. */
+async function sweepLog(core: Core, report: Counted, inTime: () => boolean): Promise<boolean> {
+  const { store, settings } = core;
+  if (store === undefined) return false;
   for (let first = true; ; first = false) {
     const batch = await askLog(core, "the log to lease what is due", () =>
-      core.store!.transactions.claimDue({
+      store.transactions.claimDue({
         limit: settings.claimLimit,
         leaseMillis: settings.claimLeaseMillis,
         now: core.clock.now(),
         expected: !first,
       }),
     ).catch((error: unknown) => {
-      if (first) throw error;
-      core.emit({ type: "recordFailed", error });
+      if (first && core.databases.size === 0) throw error;
+      core.emit(first ? { type: "logUnavailable", error } : { type: "recordFailed", error });
     });
-    if (batch === undefined) break;
+    if (batch === undefined) return !first;
     report.claimed += batch.claims.length;
     report.undecodable += batch.undecodable.length;
     for (const record of batch.undecodable) core.emit({ type: "undecodable", record });
     await settleBatch(core, batch.claims, report);
-    const elapsed = core.clock.now() - startedAt;
-    if (!batch.more || elapsed < 0 || elapsed > (options.maxMillis ?? DEFAULT_SWEEP_MILLIS)) break;
+    if (!batch.more || !inTime()) return true;
   }
-  if (options.audit ?? auditIsDue(core)) report.buried = await audit(core);
-  const { claimed, published, held } = report;
-  core.emit({ type: "swept", claimed, published, held, millis: core.clock.now() - startedAt });
-  return report;
 }
 
 /** A part of a batch that fails is due again when its lease lapses; it does not keep the other parts from being done. */
-async function settleBatch(
-  core: Core,
-  claims: readonly Claim[],
-  report: { published: number; confirmed: number; held: number },
-): Promise<void> {
+async function settleBatch(core: Core, claims: readonly Claim[], report: Counted): Promise<void> {
   const apart = async (part: () => Promise<void>) => {
     try {
       await part();
@@ -90,8 +102,15 @@ async function settleBatch(
       core.emit({ type: "recordFailed", error });
     }
   };
-  const sent = claims.filter((claim) => claim.mark === "published");
-  const unsent = claims.filter((claim) => claim.mark !== "published");
+  const hints = claims.filter((claim) => isHint(claim.record));
+  const messages = claims.filter((claim) => !isHint(claim.record));
+  const sent = messages.filter((claim) => claim.mark === "published");
+  const unsent = messages.filter((claim) => claim.mark !== "published");
+  if (hints.length > 0) {
+    await apart(async () => {
+      report.published += await followHints(core, hints);
+    });
+  }
   if (sent.length > 0) {
     await apart(async () => {
       report.confirmed += await confirm(core, sent);
@@ -125,7 +144,7 @@ async function decisionsOf(core: Core, claims: readonly Claim[]): Promise<(claim
   const found =
     asked.size === 0
       ? undefined
-      : await askLog(core, "the log to tell decisions", () => core.store!.transactions.decisions([...asked]));
+      : await askLog(core, "the log to tell decisions", () => logOf(core).transactions.decisions([...asked]));
   return ({ record }) =>
     record.decidedAt === undefined
       ? found?.get(record.transactionId)
@@ -141,46 +160,3 @@ function byTransaction(claims: readonly Claim[]): ReadonlyMap<string, readonly C
   }
   return groups;
 }
-
-/** Now and then: by this process's clock, and by chance for processes that live too short to have one. */
-function auditIsDue(core: Core): boolean {
-  const elapsed = core.clock.now() - core.audit.lastAt;
-  return elapsed < 0 || elapsed >= core.settings.auditEveryMillis || core.crypto.random(1)[0]! % AUDIT_ONE_IN === 0;
-}
-
-/** Records the transport's own dead letters that the log does not know, and drops what is past its retention. */
-async function audit(core: Core): Promise<number> {
-  core.audit.lastAt = core.clock.now();
-  let buried = 0;
-  try {
-    const store = core.store!;
-    await tellOfLoss(core, store);
-    await askLog(core, "the log to clean up", () =>
-      store.cleanUp({ now: core.clock.now(), retentionMillis: core.settings.decisionRetentionMillis }),
-    );
-    const reports = core.transport?.reports;
-    let cursor: string | undefined;
-    if (reports === undefined) return 0;
-    for (let page = 0; page < MAX_AUDIT_PAGES; page++) {
-      const found = await askTransport(core, "the transport to list its dead letters", () =>
-        reports.deadLetters(cursor),
-      );
-      for (const letter of found.letters) if ((await recordFailure(core, letter)) === "buried") buried++;
-      cursor = found.cursor;
-      if (cursor === undefined) break;
-    }
-  } catch (error) {
-    core.emit({ type: "recordFailed", error });
-  }
-  return buried;
-}
-
-/** A store that bears another mark than at the last audit was emptied in between: what was in it is gone. */
-async function tellOfLoss(core: Core, store: LogStore): Promise<void> {
-  const mark = await askLog(core, "the log to show its mark", () => store.mark(randomToken(core.crypto)));
-  if (core.audit.mark !== undefined && core.audit.mark !== mark) core.emit({ type: "logLost" });
-  core.audit.mark = mark;
-}
-
-/** How many pages of the transport's dead letters one audit reads. */
-const MAX_AUDIT_PAGES = 10;

@@ -1,11 +1,15 @@
-import { TransactionStateError } from "../errors.ts";
+import { UnavailableError } from "../errors.ts";
 import type { DeliveryRecord } from "../model/delivery.ts";
 import type { Level } from "../model/states.ts";
 import type { Topic } from "../model/topic.ts";
 import { askLog } from "./ask.ts";
+import { logOf } from "./core.ts";
 import type { Core } from "./core.ts";
 import { halfMessages } from "./half-message.ts";
 import type { OpenOptions, PublishOptions } from "./half-message.ts";
+import type { RunOptions } from "./barrier-transaction.ts";
+import type { BatchName, Databases, HandleOf, InteractiveName, ResultsOf, StatementOf } from "./database-types.ts";
+import { decidedError, noDatabaseError } from "./transaction-errors.ts";
 
 /** What `publish` gives back: the message's stable id. */
 export interface PublishedMessage {
@@ -14,20 +18,53 @@ export interface PublishedMessage {
 }
 
 /** What a handler has of its transaction. */
-export interface Transaction {
+export interface Transaction<All extends Databases = Databases> {
   /** Unique and sortable by time; keep it with the business data, so that a check can find it. */
   readonly id: string;
   /** How the outcome is decided. */
   readonly level: Level;
   /**
-   * Registers a message for the transaction's outcome. When the promise resolves, the half message is in the log; it is
-   * delivered if and only if the transaction is decided its way. Publishes of one tick travel as one write.
+   * Registers a message for the transaction's outcome: it is delivered if and only if the transaction is decided its way.
+   *
+   * At `marked` and `checked` the half message is in the log when the promise resolves; publishes of one tick travel as one
+   * write. At `barrier` it waits in memory, and rides in the row that `run` or `batch` writes; only a message
+   * `on: "rollback"`, which is refused inside of `run`, is kept in the database before the promise resolves.
    *
    * @throws {InvalidMessageError} where data, headers, size or topic cannot be sent; nothing is kept.
    * @throws {TransactionStateError} where the transaction is decided already.
-   * @throws {UnavailableError} where the log is out of reach; the message is not part of the transaction.
+   * @throws {UnavailableError} where what must be kept now could not be; the message is not part of the transaction.
    */
   publish<Input>(topic: Topic<Input, unknown>, data: Input, options?: PublishOptions): Promise<PublishedMessage>;
+  /**
+   * Runs the business work as one SQL transaction, with the messages in it: its COMMIT sends them, whatever the handler
+   * does or answers afterwards. `work` gets the driver's own handle; what it throws rolls back, and comes through.
+   *
+   * @throws {TransactionStateError} where the transaction is decided, runs already, or has no such database.
+   * @throws {RolledBackError} where it took so long that a check-back had decided before it.
+   * @throws {OutcomeUnknownError} where the answer to COMMIT was lost: recovery finds the truth, and acts by it.
+   */
+  run<Name extends InteractiveName<All>, T>(
+    database: Name,
+    work: (sql: HandleOf<All, Name>) => Promise<T>,
+    options?: RunOptions,
+  ): Promise<T>;
+  /**
+   * Runs the business statements and the messages as one transaction, in one call of the database; for D1 and databases
+   * over HTTP. Resolves to what the statements brought.
+   *
+   * @throws {TransactionStateError} where the transaction is decided, runs already, or has no such database.
+   * @throws {RolledBackError} where it took so long that a check-back had decided before it.
+   * @throws {OutcomeUnknownError} where the answer was lost: recovery finds the truth, and acts by it.
+   */
+  batch<Name extends BatchName<All>>(
+    database: Name,
+    statements: readonly StatementOf<All, Name>[],
+  ): Promise<ResultsOf<All, Name>>;
+  /**
+   * Runs a part of `run`'s work that can be rolled back alone: what it throws comes through, after its statements were
+   * undone and what it published was dropped.
+   */
+  savepoint<T>(work: (sql: HandleOf<All, InteractiveName<All>>) => Promise<T>): Promise<T>;
 }
 
 /** A transaction from the inside: what the protocol needs besides what the handler sees. */
@@ -47,6 +84,10 @@ export interface ClosedTransaction {
   readonly records: readonly DeliveryRecord[];
   /** Rejected while being kept, so perhaps in the log: not part of the transaction. */
   readonly uncertain: readonly DeliveryRecord[];
+  /** Part of the transaction although the log was out of reach: in memory, and perhaps in the log. */
+  readonly unprotected: readonly DeliveryRecord[];
+  /** Whether a log that is out of reach is no reason to refuse. */
+  readonly proceed: boolean;
   /** Whether anything may have been held meanwhile: the transaction took about as long as its deadline, or longer. */
   readonly overdue: boolean;
 }
@@ -62,26 +103,34 @@ export function openTransaction(core: Core, options: OpenOptions): OpenTransacti
   const level: Level = options.check === undefined ? "marked" : "checked";
   const records: DeliveryRecord[] = [];
   const uncertain: DeliveryRecord[] = [];
+  const unprotected: DeliveryRecord[] = [];
+  const proceed = options.proceed ?? false;
   const flushes = new Set<Promise<void>>();
   let waiting: Waiting[] = [];
   let messages = 0;
   let firstAt: number | undefined;
   let closed = false;
 
-  const keep = async (batch: readonly DeliveryRecord[]): Promise<void> => {
+  /** Resolves to why messages for a rollback were refused while the others go on unprotected. */
+  const keep = async (batch: readonly DeliveryRecord[]): Promise<unknown> => {
     firstAt ??= core.clock.now();
     // Both are waited for: a write still under way when the publish is refused would land after its clean-up.
     const [kept, armed] = await Promise.allSettled([
-      askLog(core, "the log to keep half messages", () => core.store!.transactions.prepare(batch)),
+      askLog(core, "the log to keep half messages", () => logOf(core).transactions.prepare(batch)),
       core.armWatchdog(),
     ]);
-    const failure = kept.status === "rejected" ? kept : armed;
-    if (failure.status === "rejected") {
+    const failure = kept.status === "rejected" ? kept : proceed ? undefined : rejectionOf(armed);
+    if (failure !== undefined && !(proceed && UnavailableError.is(failure.reason))) {
       uncertain.push(...batch);
       throw failure.reason;
     }
-    records.push(...batch);
-    core.emit({ type: "prepared", transactionId: options.id, deliveries: batch.length, level });
+    if (failure === undefined) {
+      records.push(...batch);
+      core.emit({ type: "prepared", transactionId: options.id, deliveries: batch.length, level });
+      return undefined;
+    }
+    for (const record of batch) (record.on === "commit" ? unprotected : uncertain).push(record);
+    return failure.reason;
   };
 
   const flush = async (): Promise<void> => {
@@ -93,7 +142,13 @@ export function openTransaction(core: Core, options: OpenOptions): OpenTransacti
     for (const [i, result] of built.entries()) {
       const entry = batch[i]!;
       if (result.status === "rejected") entry.reject(result.reason);
-      else void kept!.then(() => entry.resolve(result.value), entry.reject);
+      else {
+        const settle = (refusal: unknown) =>
+          refusal !== undefined && result.value[0]!.on === "rollback"
+            ? entry.reject(refusal)
+            : entry.resolve(result.value);
+        void kept!.then(settle, entry.reject);
+      }
     }
     await kept?.catch(() => undefined);
   };
@@ -113,21 +168,25 @@ export function openTransaction(core: Core, options: OpenOptions): OpenTransacti
   };
 
   return {
-    tx: { id: options.id, level, publish },
+    tx: {
+      id: options.id,
+      level,
+      publish,
+      run: async () => Promise.reject(noDatabaseError(options.id, "run")),
+      batch: async () => Promise.reject(noDatabaseError(options.id, "batch")),
+      savepoint: async () => Promise.reject(noDatabaseError(options.id, "savepoint")),
+    },
     check: options.check,
     async close() {
       closed = true;
       while (flushes.size > 0) await Promise.all(flushes);
       const elapsed = firstAt === undefined ? 0 : core.clock.now() - firstAt;
       const overdue = elapsed < 0 || elapsed > core.settings.deadlineMillis * 0.9;
-      return { id: options.id, level, check: options.check, records, uncertain, overdue };
+      return { id: options.id, level, check: options.check, records, uncertain, unprotected, proceed, overdue };
     },
   };
 }
 
-function decidedError(transactionId: string): TransactionStateError {
-  return new TransactionStateError(`Expected an open transaction, found "${transactionId}" ended.`, {
-    hint: "Publish before the handler returns its response, and await it; work that goes on afterwards needs a transaction of its own.",
-    transactionId,
-  });
+function rejectionOf(result: PromiseSettledResult<unknown>): PromiseRejectedResult | undefined {
+  return result.status === "rejected" ? result : undefined;
 }

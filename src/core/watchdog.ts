@@ -1,6 +1,7 @@
 import { fingerprint } from "../model/ids.ts";
-import { askLog, askTransport } from "./ask.ts";
+import { askDatabase, askLog, askTransport } from "./ask.ts";
 import type { Core } from "./core.ts";
+import { withDatabase } from "./databases.ts";
 import { sweep } from "./sweep.ts";
 import type { SweepReport } from "./sweep.ts";
 
@@ -44,9 +45,21 @@ export function watchdog(core: Core): Watchdog {
     arm,
     async fire() {
       const report = await sweep(core);
-      const { unsettled } = await askLog(core, "the log to count", () => core.store!.reader.counts());
-      if (unsettled > 0) await arm();
+      if (await isUnsettled(core)) await arm();
       return report;
     },
   };
+}
+
+/** Whether anything is left to be done, due or not. A log that does not answer may hold something. */
+async function isUnsettled(core: Core): Promise<boolean> {
+  const { store } = core;
+  for (const name of core.databases.keys()) {
+    const { unsettled } = await withDatabase(core, name, ({ reader }) =>
+      askDatabase(core, "the database to count", () => reader.counts(core.settings.source)),
+    );
+    if (unsettled > 0) return true;
+  }
+  if (store === undefined) return false;
+  return (await askLog(core, "the log to count", () => store.reader.counts())).unsettled > 0;
 }

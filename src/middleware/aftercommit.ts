@@ -1,5 +1,11 @@
 import type { Handler as HonoHandler, Hono, MiddlewareHandler } from "hono";
+import { askDatabase } from "../core/ask.ts";
+import type { Databases, HandleOf } from "../core/database-types.ts";
+import { withDatabase } from "../core/databases.ts";
 import { sweep } from "../core/sweep.ts";
+import type { Transaction } from "../core/transaction.ts";
+import { withTransaction } from "../core/with-transaction.ts";
+import type { TransactionWork, WithTransactionOptions } from "../core/with-transaction.ts";
 import { ConfigurationError } from "../errors.ts";
 import type { Topic } from "../model/topic.ts";
 import { operatorOf } from "../operations/operator.ts";
@@ -16,13 +22,13 @@ import { transactionMiddleware } from "./transaction.ts";
 import type { TransactionOptions } from "./transaction.ts";
 
 /** A configured service: what an app mounts, and what its operators call. */
-export interface Aftercommit<Env = unknown> {
+export interface Aftercommit<Env = unknown, All extends Databases = Databases> {
   /**
    * The middleware that gives a route its transaction, as `c.var.tx`. A request that publishes nothing does no I/O.
    *
    * @throws {ConfigurationError} where the service cannot produce.
    */
-  transaction(options?: TransactionOptions): MiddlewareHandler;
+  transaction(options?: TransactionOptions<All>): MiddlewareHandler;
   /**
    * The handler of a consumer's route: verifies, validates, and runs `handler` for each message once at a time.
    *
@@ -30,9 +36,28 @@ export interface Aftercommit<Env = unknown> {
    */
   consumer<Input, Data>(
     topic: Topic<Input, Data>,
-    handler: ConsumerHandler<Data>,
-    options?: ConsumerOptions,
+    handler: ConsumerHandler<Data, All>,
+    options?: ConsumerOptions<All>,
   ): HonoHandler;
+  /**
+   * Runs a transaction without a request: cron jobs, queue handlers, scripts. With a database that keeps transactions open,
+   * `work` runs inside of one, with its handle; with one that takes batches only, `work` calls `tx.batch` itself. When the
+   * promise resolves, the messages were handed to the transport, or wait for a sweep.
+   *
+   * @throws what `work` throws, after a rollback; and whatever `tx.run` throws.
+   */
+  withTransaction<Name extends keyof All & string, T>(
+    database: Name,
+    work: (tx: Transaction<All>, sql: HandleOf<All, Name>) => Promise<T>,
+    options?: WithTransactionOptions<Env>,
+  ): Promise<T>;
+  /**
+   * Finds out whether every database is ready: our tables are there and may be used, and it is no replica. For the start of
+   * a server, or a deployment's smoke test.
+   *
+   * @throws {DatabaseNotReadyError} with the SQL to run.
+   */
+  verify(env?: Env): Promise<void>;
   /** The routes for the transport, cron jobs and people; mount them at `operations.path`. */
   operations(): Hono;
   /** The same as functions. With an environment where the configuration takes one. */
@@ -59,12 +84,23 @@ export interface Aftercommit<Env = unknown> {
  * }));
  * ```
  */
-export function aftercommit<Env = unknown>(
-  options: AftercommitOptions | ((env: Env) => AftercommitOptions),
-): Aftercommit<Env> {
+export function aftercommit<Env = unknown, All extends Databases = Databases>(
+  options: AftercommitOptions<All> | ((env: Env) => AftercommitOptions<All>),
+): Aftercommit<Env, All> {
+  // What the databases' types are is the user's to know: within, every database is any.
+  return serve(options as AftercommitOptions | ((env: Env) => AftercommitOptions)) as unknown as Aftercommit<Env, All>;
+}
+
+function serve<Env>(options: AftercommitOptions | ((env: Env) => AftercommitOptions)): Aftercommit<Env> {
   const after = background();
   const names = new Set<string>();
-  const needs = { consumers: false, producers: false, checks: new Set<string>() };
+  const needs = {
+    consumers: false,
+    producers: false,
+    log: false,
+    checks: new Set<string>(),
+    databases: new Set<string>(),
+  };
   const services = new WeakMap<object, Service>();
 
   const serviceOf = (passed: unknown): Service => {
@@ -95,17 +131,37 @@ export function aftercommit<Env = unknown>(
   return {
     transaction(transactionOptions) {
       need(() => {
+        const { check, database } = transactionOptions ?? {};
         needs.producers = true;
-        if (transactionOptions?.check !== undefined) needs.checks.add(transactionOptions.check);
+        if (database === undefined) needs.log = true;
+        else needs.databases.add(database);
+        if (check !== undefined) needs.checks.add(check);
       });
+      requireOneLevel(transactionOptions);
       return transactionMiddleware(serviceOf, after, transactionOptions);
     },
 
     consumer(topic, handler, consumerOptions) {
       const name = consumerOptions?.name;
       if (name !== undefined) claimName(names, name);
-      need(() => (needs.consumers = true));
+      need(() => {
+        needs.consumers = true;
+        if (consumerOptions?.database !== undefined) needs.databases.add(consumerOptions.database);
+      });
       return consumerHandler(serviceOf, after, topic as Topic, handler as ConsumerHandler<unknown>, consumerOptions);
+    },
+
+    withTransaction(database, work, { env, ...runOptions } = {}) {
+      const { core } = serviceOf(env);
+      return withTransaction(core, database, work as unknown as TransactionWork<never>, runOptions);
+    },
+
+    async verify(env) {
+      const { core } = serviceOf(env);
+      for (const name of core.databases.keys())
+        await withDatabase(core, name, (database) =>
+          askDatabase(core, `the database "${name}" to be ready`, () => database.verify()),
+        );
     },
 
     operations: () => operationsRoutes(serviceOf),
@@ -120,6 +176,21 @@ export function aftercommit<Env = unknown>(
 
     drain: () => after.drain(),
   };
+}
+
+/** A database decides alone. */
+function requireOneLevel({ database, check, commitWhen, whenLogUnavailable }: TransactionOptions = {}): void {
+  if (database === undefined) return;
+  const other = Object.entries({ check, commitWhen, whenLogUnavailable }).find(([, value]) => value !== undefined);
+  if (other === undefined) return;
+  throw new ConfigurationError([
+    {
+      path: `transaction.${other[0]}`,
+      expected: "nothing beside a database, whose commit decides alone",
+      found: "both",
+      remedy: "Leave one of the two out.",
+    },
+  ]);
 }
 
 function claimName(names: Set<string>, name: string): void {

@@ -1,6 +1,7 @@
 import { ConfigurationError } from "../errors.ts";
 import type { ConfigurationProblem } from "../errors.ts";
 import type { Check, Core, Route } from "../core/core.ts";
+import { databaseInbox } from "../core/databases.ts";
 import { watchdog } from "../core/watchdog.ts";
 import type { Watchdog } from "../core/watchdog.ts";
 import { hashDestination } from "../model/delivery.ts";
@@ -25,13 +26,19 @@ export interface Service {
   readonly publicUrl: URL | undefined;
   readonly receiver: Receiver | undefined;
   readonly bearer: string | undefined;
+  /** The database of consumers that name none: the one that is their inbox. */
+  readonly inboxDatabase: string | undefined;
 }
 
 /** What the parts of an app that exist by now need of the configuration. */
 export interface Needs {
   readonly consumers: boolean;
   readonly producers: boolean;
+  /** Whether a route's transactions are decided by the log. */
+  readonly log: boolean;
   readonly checks: ReadonlySet<string>;
+  /** The databases that routes and consumers name. */
+  readonly databases: ReadonlySet<string>;
 }
 
 /**
@@ -44,7 +51,8 @@ export function configure(options: AftercommitOptions, needs: Needs, env: object
   const publicUrl = checkedPublicUrl(options, problems);
   const dev = options.dev === true && publicUrl !== undefined && isLoopback(publicUrl);
   const store = options.log ?? (isStore(options.inbox) ? options.inbox : undefined);
-  const inbox = isStore(options.inbox) ? options.inbox.inbox : (options.inbox ?? options.log?.inbox);
+  const inboxDatabase = typeof options.inbox === "string" ? options.inbox : undefined;
+  const databases = new Map(Object.entries(options.databases ?? {}));
   const receiver = options.receiver ?? options.transport?.receiver;
   const checks = Object.assign(Object.create(null) as Record<string, Check>, options.checks);
   const operationsPath = checkedOperationsPath(options, problems);
@@ -69,7 +77,7 @@ export function configure(options: AftercommitOptions, needs: Needs, env: object
     });
   }
   if (needs.producers || routes.size > 0) {
-    if (options.log === undefined)
+    if (options.log === undefined && (needs.log || databases.size === 0))
       problems.push(missing("log", "where half messages are kept", "Pass upstashRedis(…) or redis(…)."));
     if (options.transport === undefined)
       problems.push(missing("transport", "what carries messages", "Pass qstash({ client })."));
@@ -89,8 +97,14 @@ export function configure(options: AftercommitOptions, needs: Needs, env: object
         missing("receiver", "what verifies deliveries", "Pass both signing keys to qstash(…), or qstashReceiver(…)."),
       );
     }
-    if (inbox === undefined)
-      problems.push(missing("inbox", "where consumed messages are remembered", "Pass upstashRedis(…) or redis(…)."));
+    if (options.inbox === undefined && options.log === undefined)
+      problems.push(
+        missing(
+          "inbox",
+          "where consumed messages are remembered",
+          "Pass upstashRedis(…), redis(…), or the name of a database.",
+        ),
+      );
   }
   const { maxMessageBytes, bodyLimitBytes } = settings;
   if (needs.consumers && needs.producers && bodyLimitBytes < maxMessageBytes + STAMP_BYTES) {
@@ -100,6 +114,11 @@ export function configure(options: AftercommitOptions, needs: Needs, env: object
       found: `${bodyLimitBytes}`,
       remedy: "Raise it, or lower maxMessageBytes: a consumer would never take the largest messages.",
     });
+  }
+  for (const name of new Set([...needs.databases, ...(inboxDatabase === undefined ? [] : [inboxDatabase])])) {
+    if (databases.has(name)) continue;
+    const remedy = "Register it, by a driver or a function that opens one.";
+    problems.push(missing(`databases.${name}`, "the database that a route, a consumer or the inbox names", remedy));
   }
   for (const check of needs.checks) {
     if (checks[check] === undefined) {
@@ -129,20 +148,22 @@ export function configure(options: AftercommitOptions, needs: Needs, env: object
   const hashed = new Map<string, Promise<readonly Route[]>>();
   const hashAll = (urls: readonly string[]) =>
     Promise.all(urls.map(async (url) => ({ url, hash: await hashDestination(crypto, url) })));
+  const emit: Core["emit"] = (event) => {
+    try {
+      observer.event(event);
+    } catch {
+      // An observer's trouble is not the transaction's.
+    }
+  };
   const core: Core = {
     clock,
     crypto,
-    emit(event) {
-      try {
-        observer.event(event);
-      } catch {
-        // An observer's trouble is not the transaction's.
-      }
-    },
+    emit,
     settings,
     store,
     transport: options.transport,
-    inbox,
+    inbox: inboxOf(options, { databases, emit }),
+    databases,
     checks,
     consumerNames: new Map(),
     audit: { lastAt: clock.now() },
@@ -154,11 +175,17 @@ export function configure(options: AftercommitOptions, needs: Needs, env: object
     armWatchdog: () => dog.arm(),
   };
   const dog = watchdog(core);
-  return { core, watchdog: dog, publicUrl, receiver, bearer };
+  return { core, watchdog: dog, publicUrl, receiver, bearer, inboxDatabase };
 }
 
 function isStore(value: AftercommitOptions["inbox"]): value is LogStore {
-  return value !== undefined && "transactions" in value;
+  return typeof value === "object" && "transactions" in value;
+}
+
+function inboxOf(options: AftercommitOptions, core: Pick<Core, "databases" | "emit">): Core["inbox"] {
+  const { inbox, log } = options;
+  if (typeof inbox === "string") return databaseInbox(core, inbox);
+  return isStore(inbox) ? inbox.inbox : (inbox ?? log?.inbox);
 }
 
 function missing(path: string, expected: string, remedy: string): ConfigurationProblem {

@@ -1,5 +1,6 @@
 import type { Context, Handler as HonoHandler } from "hono";
 import { consume } from "../core/consume.ts";
+import type { Databases } from "../core/database-types.ts";
 import type { Message } from "../core/consume.ts";
 import type { Consumption } from "../core/end-run.ts";
 import { recordOf } from "../core/dead-letters.ts";
@@ -11,13 +12,18 @@ import type { Service } from "./configuration.ts";
 import { answer, verifyRequest } from "./signed-request.ts";
 
 /** How one consumer differs from the others. */
-export interface ConsumerOptions {
+export interface ConsumerOptions<All extends Databases = Databases> {
   /** Its name in the inbox, unique among all services that share it; keep it when the route moves. @default the URL it is reached at */
   readonly name?: string;
+  /** The database of `message.run` and `message.batch`, where the consumer's effect happens once. @default `inbox`, where that names one */
+  readonly database?: keyof All & string;
 }
 
 /** What runs for each message; what it returns is kept as the outcome that duplicates are answered with. */
-export type ConsumerHandler<Data> = (message: Message<Data>, c: Context) => unknown;
+export type ConsumerHandler<Data, All extends Databases = Databases> = (
+  message: Message<Data, All>,
+  c: Context,
+) => unknown;
 
 /** Tells QStash that no retry can help: the delivery goes to the dead letters at once. */
 const NON_RETRYABLE_STATUS = 489;
@@ -47,11 +53,13 @@ export function consumerHandler<Data>(
       const record = shared
         ? await recordOf(core, { url: verified.url.href, body: verified.body, meta: hints.meta }, parsed.envelope)
         : undefined;
+      const database = options.database ?? service.inboxDatabase;
       const arrival = {
         consumer: options.name ?? verified.subject,
         envelope: parsed.envelope,
         attempt: hints.attempt,
         ...(record === undefined ? {} : { record }),
+        ...(database === undefined ? {} : { database }),
       };
       const consumption = await after.keep(
         c,

@@ -1,4 +1,5 @@
 import type { Check } from "../core/core.ts";
+import type { Databases } from "../core/database-types.ts";
 import type { Duration } from "../model/duration.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Crypto } from "../ports/crypto.ts";
@@ -9,10 +10,10 @@ import type { Receiver } from "../ports/receiver.ts";
 import type { Transport } from "../ports/transport.ts";
 
 /**
- * What a service configures. One that only produces needs `log`, `transport` and `routes`; one that only consumes needs
+ * What a service configures. One that only produces needs `log` (or `databases`), `transport` and `routes`; one that only consumes needs
  * `publicUrl`, `receiver` and `inbox`; one that does both needs `publicUrl`, `log`, `transport` and `routes`.
  */
-export interface AftercommitOptions {
+export interface AftercommitOptions<All extends Databases = Databases> {
   /** The URL under which the transport reaches this service: scheme, host and base path. Never taken from a request. */
   readonly publicUrl?: string | undefined;
   /** Who sends, the same across releases. @default publicUrl, else "aftercommit" */
@@ -21,8 +22,16 @@ export interface AftercommitOptions {
   readonly dev?: boolean | undefined;
   /** Where half messages and decisions are kept; its inbox is used too, unless `inbox` names another. */
   readonly log?: LogStore | undefined;
-  /** Where consumed messages are remembered; a whole store where the producer's log is the same one. */
-  readonly inbox?: Inbox | LogStore | undefined;
+  /**
+   * Where consumed messages are remembered: an inbox, a whole store where the producer's log is the same one, or the name of
+   * a database in `databases`, which is then the database of every consumer that does not name another.
+   */
+  readonly inbox?: Inbox | LogStore | (keyof All & string) | undefined;
+  /**
+   * The business databases whose own commit can decide transactions, by the name that `transaction({ database })` and
+   * `tx.run` use; or functions that open one for each use, where a connection cannot outlive a request.
+   */
+  readonly databases?: All | undefined;
   /** What carries messages. */
   readonly transport?: Transport | undefined;
   /** Verifies deliveries. @default the transport's own */
@@ -41,6 +50,8 @@ export interface AftercommitOptions {
   readonly maxMessageBytes?: number | undefined;
   /** How long one call of the log or the inbox may take. @default "3s" */
   readonly storeTimeout?: Duration | undefined;
+  /** How long one transaction of our own on a business database may take. @default "10s" */
+  readonly databaseTimeout?: Duration | undefined;
   /** How long one call of the transport, or of a check, may take. @default "10s" */
   readonly transportTimeout?: Duration | undefined;
   /** Told of everything that happens. @default consoleObserver() */

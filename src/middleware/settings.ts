@@ -61,6 +61,7 @@ export function checkedSettings(
   const covered = retryHorizonMillis + redriveWithinMillis;
   const longestRequest = millis("recovery.longestRequest", recovery.longestRequest, 60_000);
   const deadlineMillis = millis("recovery.deadline", recovery.deadline, 120_000);
+  const transportTimeoutMillis = millis("transportTimeout", options.transportTimeout, 10_000);
   const inboxLeaseMillis = millis("consumers.lease", consumers.lease, 30_000);
   const inboxRenewMillis = millis("consumers.renewEvery", consumers.renewEvery, 10_000);
   const inboxRetentionMillis = millis("consumers.retention", consumers.retention, covered + DAY);
@@ -126,7 +127,10 @@ export function checkedSettings(
     sweepUrl: signed ? joinUrl(base, "/watchdog") : undefined,
     deadlineMillis,
     storeTimeoutMillis: millis("storeTimeout", options.storeTimeout, 3_000),
-    transportTimeoutMillis: millis("transportTimeout", options.transportTimeout, 10_000),
+    transportTimeoutMillis,
+    databaseTimeoutMillis: millis("databaseTimeout", options.databaseTimeout, 10_000),
+    // Long enough for the request to have sent its messages, and no longer.
+    resumeAfterMillis: Math.min(deadlineMillis, 3 * transportTimeoutMillis),
     claimLeaseMillis: millis("recovery.sweepLease", recovery.sweepLease, 60_000),
     claimLimit: 100,
     confirmAfterMillis: millis("recovery.confirmAfter", recovery.confirmAfter, 300_000),

@@ -1,7 +1,8 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { askLog } from "../core/ask.ts";
-import { endTransaction } from "../core/decide.ts";
-import { openTransaction } from "../core/transaction.ts";
+import { logOf } from "../core/core.ts";
+import type { Databases } from "../core/database-types.ts";
+import { openRequest } from "../core/open-request.ts";
 import type { Transaction } from "../core/transaction.ts";
 import { AftercommitError, TransactionStateError } from "../errors.ts";
 import { transactionIdAt } from "../model/ids.ts";
@@ -9,25 +10,36 @@ import type { Background } from "./background.ts";
 import type { Service } from "./configuration.ts";
 
 /** What the middleware adds to a Hono app: `new Hono<AftercommitEnv<Env>>()` types `c.var.tx`. */
-export interface AftercommitEnv<Bindings extends object = object> {
+export interface AftercommitEnv<Bindings extends object = object, All extends Databases = Databases> {
   /** What the app has as `c.env`. */
   Bindings: Bindings;
   /** What the middleware sets: the request's transaction. */
-  Variables: { tx: Transaction };
+  Variables: { tx: Transaction<All> };
 }
 
-/** How the transactions of a route are decided. */
-export interface TransactionOptions {
+/** How the transactions of a route are decided: by a database, or else by the response and perhaps a check. */
+export interface TransactionOptions<All extends Databases = Databases> {
+  /** The name of the database whose own commit decides, whatever the handler answers: level `barrier`. */
+  readonly database?: keyof All & string;
   /** The name of a check in the configuration: a success commits, everything else asks it. Without one the status decides alone. */
   readonly check?: string;
   /** What counts as success. A thrown error never does. @default status < 400 */
   readonly commitWhen?: (c: Context) => boolean;
   /** `"eager"` probes the log before any work, for those who want the 503 then. @default "lazy" */
   readonly prepare?: "lazy" | "eager";
+  /**
+   * What a publish does while the log is out of reach: `"reject"` refuses it; `"proceed"` keeps the message in memory, sends
+   * it right after a success, and says so on the response. Not for a database, which needs no log.
+   * @default "reject"
+   */
+  readonly whenLogUnavailable?: "reject" | "proceed";
 }
 
 /** Says on a response that its transaction could not be decided in time, with the id; recovery decides it. */
 export const UNDECIDED_HEADER = "Aftercommit-Undecided";
+
+/** Says on a response how many of its deliveries are held by the process alone, as the log was out of reach. */
+export const UNPROTECTED_HEADER = "Aftercommit-Unprotected";
 
 /** Makes the middleware; `serviceOf` gives the service of a request's environment. */
 export function transactionMiddleware(
@@ -43,16 +55,22 @@ export function transactionMiddleware(
     }
     const { core } = serviceOf(c.env);
     const id = transactionIdAt(core.clock.now(), core.crypto);
-    const open = openTransaction(core, {
+    const proceed = options.whenLogUnavailable === "proceed";
+    const { tx, end } = openRequest(core, {
       id,
       ...(options.check === undefined ? {} : { check: options.check }),
+      ...(options.database === undefined ? {} : { database: options.database }),
+      proceed,
       ...traceOf(c),
     });
     if (options.prepare === "eager") {
-      await askLog(core, "the log to answer before the work begins", () => core.store!.transactions.decisions([id]));
+      const probe = askLog(core, "the log to answer before the work begins", () =>
+        logOf(core).transactions.decisions([id]),
+      );
+      await (proceed ? probe.catch(() => undefined) : probe);
     }
-    c.set("tx", open.tx);
-    checks.set(open.tx, options.check);
+    c.set("tx", tx);
+    levels.set(tx, describe(options));
 
     const decided = async (): Promise<void> => {
       let success = false;
@@ -65,26 +83,37 @@ export function transactionMiddleware(
       } catch (error) {
         thrown = { error };
       }
-      const ending = await endTransaction(core, await open.close(), success);
+      const ending = await end(success);
       if (ending.undecided && thrown === undefined) c.header(UNDECIDED_HEADER, id);
+      if (ending.unprotected > 0 && thrown === undefined) c.header(UNPROTECTED_HEADER, String(ending.unprotected));
       if (ending.afterwards !== undefined) after.run(c, core, ending.afterwards);
       if (thrown !== undefined) throw thrown.error;
+      if (ending.error !== undefined) {
+        core.emit({ type: "requestFailed", transactionId: id, error: ending.error });
+        throw ending.error;
+      }
     };
     await after.keep(c, decided());
   };
 }
 
-/** Which check decides a transaction, for a middleware that finds it open. */
-const checks = new WeakMap<Transaction, string | undefined>();
+/** How a transaction is decided, in words, for a middleware that finds it open. */
+const levels = new WeakMap<Transaction, string>();
+
+function describe({ check, database }: TransactionOptions): string {
+  if (database !== undefined) return `decided by the database "${database}"`;
+  return check === undefined ? "marked" : `checked by "${check}"`;
+}
 
 /** Mounted twice on a path, the outer transaction is the one; it cannot be decided in two ways. */
-function requireSameDecision(outer: Transaction, { check }: TransactionOptions): void {
-  const outerCheck = checks.get(outer);
-  if (check === outerCheck) return;
-  const describe = (name: string | undefined) => (name === undefined ? "marked" : `checked by "${name}"`);
+function requireSameDecision(outer: Transaction, options: TransactionOptions): void {
+  const inner = describe(options);
+  const found = levels.get(outer);
+  if (inner === found) return;
   throw new TransactionStateError(
-    `Expected one level for a request, found ${describe(check)} inside a transaction that is ${describe(outerCheck)}.`,
+    `Expected one level for a request, found ${inner} inside a transaction that is ${found}.`,
     {
+      code: "ERR_TRANSACTION_LEVEL",
       hint: "Mount ac.transaction() once on the path, or with the same options.",
       transactionId: outer.id,
     },

@@ -1,14 +1,16 @@
-import { askLog, askReader } from "../core/ask.ts";
-import type { Core } from "../core/core.ts";
+import { askLog } from "../core/ask.ts";
+import { logOf } from "../core/core.ts";
 import { discard, redrive } from "../core/dead-letters.ts";
 import type { RedriveOptions } from "../core/dead-letters.ts";
 import { sweep } from "../core/sweep.ts";
 import type { SweepOptions, SweepReport } from "../core/sweep.ts";
-import { ConfigurationError, OperationError } from "../errors.ts";
+import { OperationError } from "../errors.ts";
 import type { Service } from "../middleware/configuration.ts";
 import { madeAt } from "../model/ids.ts";
 import type { Decision, Verdict } from "../model/states.ts";
 import type { LogReader, Page, PageOptions, UnsettledView } from "../ports/log-reader.ts";
+import { decideInRow, decidedOtherwise } from "./decide-in-row.ts";
+import { combinedReader } from "./reader.ts";
 
 /** What people and cron jobs do. Every call is idempotent, and safe beside any number of sweepers. */
 export interface Operator {
@@ -31,7 +33,8 @@ export interface Operator {
    */
   discard(key: string): Promise<void>;
   /**
-   * Decides a held transaction, and carries the decision out.
+   * Decides a held transaction, and carries the decision out. One whose database decides can only be rolled back, and only
+   * where messages wait for that: nobody but its own SQL transaction can commit it.
    *
    * @throws {OperationError} where nothing of it waits, or where it is decided already, the other way.
    */
@@ -41,33 +44,24 @@ export interface Operator {
 /**
  * The operator of a service.
  *
- * @throws {ConfigurationError} where the service has no log.
+ * @throws {ConfigurationError} where the service has neither a log nor a database.
  */
 export function operatorOf({ core }: Service): Operator {
-  const { store } = core;
-  if (store === undefined) {
-    throw new ConfigurationError([
-      {
-        path: "log",
-        expected: "where half messages are kept",
-        found: "nothing",
-        remedy: "Pass upstashRedis(…) or redis(…); a service that only consumes has nothing to operate.",
-      },
-    ]);
-  }
-  const log = readerOf(core, store.reader);
+  if (core.store === undefined && core.databases.size === 0) logOf(core);
+  const log = combinedReader(core);
   return {
     sweep: (options) => sweep(core, options),
 
     log,
 
     async unconfirmed(page) {
+      const { store } = core;
       const found = await log.listUnsettled(page);
       const horizon = core.clock.now() - core.settings.retryHorizonMillis;
       const sent = found.items.filter(({ mark }) => mark === "published");
       const ids = [...new Set(sent.map(({ record }) => record.transactionId))];
       const decisions =
-        ids.length === 0
+        ids.length === 0 || store === undefined
           ? undefined
           : await askLog(core, "the log to tell decisions", () => store.transactions.decisions(ids));
       const items = sent.filter(({ record }) => {
@@ -80,13 +74,15 @@ export function operatorOf({ core }: Service): Operator {
 
     async redrive(key, options) {
       const record = await redrive(core, key, options);
-      await sweep(core, { audit: false });
+      if (core.store !== undefined) await sweep(core, { audit: false });
       return { key: record.key, messageId: record.messageId };
     },
 
     discard: (key) => discard(core, key),
 
     async decide(transactionId, verdict) {
+      const inRow = await decideInRow(core, transactionId, verdict);
+      if (inRow !== undefined) return inRow;
       const found = await log.transaction(transactionId);
       if (found.decision === undefined && found.held.length === 0 && found.unsettled.length === 0) {
         throw new OperationError(
@@ -99,35 +95,13 @@ export function operatorOf({ core }: Service): Operator {
         );
       }
       const decision = await askLog(core, "the log to decide", () =>
-        store.transactions.decide(transactionId, verdict, core.clock.now()),
+        logOf(core).transactions.decide(transactionId, verdict, core.clock.now()),
       );
-      if (decision.verdict !== verdict) {
-        throw new OperationError(
-          "ERR_CONFLICT",
-          `Expected an undecided transaction, found "${transactionId}" ${decision.verdict}.`,
-          {
-            hint: "A decision is never changed; look at what it sent.",
-            transactionId,
-          },
-        );
-      }
+      if (decision.verdict !== verdict) throw decidedOtherwise(transactionId, decision.verdict);
       core.emit({ type: "decided", transactionId, verdict, by: "person" });
-      await askLog(core, "the log to release", () => store.deadLetters.release(transactionId));
+      await askLog(core, "the log to release", () => logOf(core).deadLetters.release(transactionId));
       await sweep(core, { audit: false });
       return decision;
     },
-  };
-}
-
-/** A reader whose troubles are those of a log out of reach. */
-function readerOf(core: Core, reader: LogReader): LogReader {
-  const ask = <T>(call: () => Promise<T>) => askReader(core, "the log to be read", call);
-  return {
-    transaction: (transactionId) => ask(() => reader.transaction(transactionId)),
-    deadLetter: (key) => ask(() => reader.deadLetter(key)),
-    listDead: (page) => ask(() => reader.listDead(page)),
-    listHeld: (page) => ask(() => reader.listHeld(page)),
-    listUnsettled: (page) => ask(() => reader.listUnsettled(page)),
-    counts: () => ask(() => reader.counts()),
   };
 }

@@ -466,7 +466,7 @@ describe("a transaction inside a transaction", () => {
         return c.text("no", 500);
       });
       expect((await order(app)).status).toBe(500);
-      expect(errors).toMatchObject([{ name: "TransactionStateError", code: "ERR_TRANSACTION_DECIDED" }]);
+      expect(errors).toMatchObject([{ name: "TransactionStateError", code: "ERR_TRANSACTION_LEVEL" }]);
     });
   }
 });

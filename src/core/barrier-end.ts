@@ -1,0 +1,91 @@
+import type { DecisionRow } from "../model/barrier-row.ts";
+import type { NewDecision } from "../ports/database.ts";
+import { askDatabase } from "./ask.ts";
+import type { ClosedBarrier } from "./barrier-transaction.ts";
+import type { Core } from "./core.ts";
+import { NOTHING_LEFT } from "./decide.ts";
+import type { Ending } from "./decide.ts";
+import { finishRows } from "./outbox.ts";
+import { notCommittedError } from "./transaction-errors.ts";
+
+/**
+ * Ends a transaction at level `barrier` whose request has ended. Its database has decided it by now, or never will: what
+ * committed no row is rolled back, whatever the handler answered. No I/O before the response; never rejects.
+ */
+export function endBarrier(core: Core, closed: ClosedBarrier, success: boolean): Ending {
+  const { id, phase, decision, waiting, intent, hint } = closed;
+  if (phase === "committed") {
+    if (decision === undefined) return { ...NOTHING_LEFT, afterwards: hint && (() => hint.drop()) };
+    core.emit({ type: "decided", transactionId: id, verdict: "committed", by: "request" });
+    return { ...NOTHING_LEFT, afterwards: () => finishDecision(core, closed, decision) };
+  }
+  if (phase === "unknown") return { ...NOTHING_LEFT, undecided: true, afterwards: () => lookAgain(core, closed) };
+  if (phase === "late") return NOTHING_LEFT;
+  const forgotten = phase === "open" && success && !closed.ran && waiting.length > 0;
+  const afterwards = intent.kept ? () => rollBack(core, closed) : hint && (() => hint.drop());
+  if (waiting.length > 0 && !intent.kept)
+    core.emit({ type: "decided", transactionId: id, verdict: "rolledBack", by: "request" });
+  return { ...NOTHING_LEFT, ...(forgotten ? { error: notCommittedError(id, waiting.length) } : {}), afterwards };
+}
+
+/** A decision as its row has it, before anybody has changed it. */
+export function freshRow({ transactionId, source, records, at }: NewDecision): DecisionRow {
+  return {
+    transactionId,
+    verdict: "committed",
+    decidedAt: at,
+    source,
+    records,
+    results: {},
+    attempts: 0,
+    version: 0,
+    settled: false,
+  };
+}
+
+/** Sends what a decision that was just committed sends. */
+export function finishDecision(core: Core, closed: ClosedBarrier, decision: NewDecision): Promise<void> {
+  return finish(core, closed, async () => freshRow(decision));
+}
+
+/** The answer to COMMIT was lost: if it did commit, that can be seen as soon as the database answers again. */
+function lookAgain(core: Core, closed: ClosedBarrier): Promise<void> {
+  return finish(core, closed, async () => {
+    const found = await closed.use((database) =>
+      askDatabase(core, "the database to tell of a transaction", () => database.barrier.find([closed.id])),
+    );
+    const entry = found.get(closed.id);
+    return entry?.state === "decided" ? entry.row : undefined;
+  });
+}
+
+/** Nothing was committed, and there are messages for that: the request decides as a check-back would. */
+function rollBack(core: Core, closed: ClosedBarrier): Promise<void> {
+  return finish(core, closed, async () => {
+    const row = await closed.use(async (database) => {
+      await closed.intent.correct(database);
+      return askDatabase(core, "the database to decide", () =>
+        database.barrier.rollBack(closed.id, core.clock.now(), core.settings.resumeAfterMillis),
+      );
+    });
+    if (row?.verdict === "rolledBack")
+      core.emit({ type: "decided", transactionId: closed.id, verdict: "rolledBack", by: "request" });
+    return row;
+  });
+}
+
+/** Sends what a decision sends, and takes the hint back once nothing is left of it. What fails is found by a sweep. */
+async function finish(
+  core: Core,
+  closed: ClosedBarrier,
+  decided: () => Promise<DecisionRow | undefined>,
+): Promise<void> {
+  try {
+    const row = await decided();
+    if (row === undefined) return;
+    const { settled } = await closed.use((database) => finishRows(core, database, [row]));
+    if (settled.has(closed.id)) await closed.hint?.drop();
+  } catch (error) {
+    core.emit({ type: "recordFailed", error });
+  }
+}

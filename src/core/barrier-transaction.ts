@@ -1,0 +1,344 @@
+import { InvalidMessageError, OutcomeUnknownError, RolledBackError } from "../errors.ts";
+import { encodeMessages } from "../model/barrier-row.ts";
+import { utf8Length } from "../model/bytes.ts";
+import type { DeliveryRecord } from "../model/delivery.ts";
+import type {
+  AnyDatabase,
+  Consumed,
+  NewDecision,
+  Riders,
+  UnitOfWork,
+  UnitOptions,
+  UnitOutcome,
+} from "../ports/database.ts";
+import { askDatabase } from "./ask.ts";
+import { backOff, RUN_BACK_OFF } from "./back-off.ts";
+import type { Core } from "./core.ts";
+import { withDatabase } from "./databases.ts";
+import { halfMessages } from "./half-message.ts";
+import type { OpenOptions } from "./half-message.ts";
+import { giveHint } from "./hint.ts";
+import type { Hint } from "./hint.ts";
+import { intentKeeper } from "./intent.ts";
+import type { IntentKeeper } from "./intent.ts";
+import { encodeOutcome } from "./outcome.ts";
+import {
+  decidedError,
+  levelError,
+  nestedError,
+  otherDatabaseError,
+  rollbackInsideError,
+} from "./transaction-errors.ts";
+import type { PublishedMessage, Transaction } from "./transaction.ts";
+
+/** How `run` runs. */
+export interface RunOptions extends UnitOptions {
+  /**
+   * How often the work is done again after the database asked for it: after a serialization failure, a deadlock, or while
+   * it was busy. The work then runs from its beginning. @default 0
+   */
+  readonly retries?: number;
+}
+
+/** Who opens a transaction whose database decides it. */
+export interface BarrierOptions extends OpenOptions {
+  /** The name of the database. */
+  readonly database: string;
+  /** The message that is done when it commits. */
+  readonly consumed?: Consumed;
+  /** The database itself, where it is open already. */
+  readonly opened?: AnyDatabase;
+}
+
+/** Where a transaction at level `barrier` stands. */
+export type Phase =
+  /** Nothing is decided, and nothing runs. */
+  | "open"
+  /** The user's work runs. */
+  | "running"
+  /** The work is done; what it published is being written. */
+  | "committing"
+  | "committed"
+  /** The message that it consumes was done before. */
+  | "duplicate"
+  /** Decided by another before it could commit. */
+  | "late"
+  /** COMMIT was sent, and nobody knows. */
+  | "unknown"
+  /** Its request has ended without a decision. */
+  | "ended";
+
+/** A transaction at level `barrier` when no more is added to it. */
+export interface ClosedBarrier {
+  readonly id: string;
+  readonly database: string;
+  /** Where it stood. */
+  readonly phase: Exclude<Phase, "running" | "committing" | "ended">;
+  /** What its row holds, once it is committed with one. */
+  readonly decision: NewDecision | undefined;
+  /** Published, and in no row. */
+  readonly waiting: readonly DeliveryRecord[];
+  /** Whether `run` or `batch` was called at all. */
+  readonly ran: boolean;
+  readonly intent: IntentKeeper;
+  readonly hint: Hint | undefined;
+  /** Makes the decision of what waits, for whoever writes it instead of `run`. */
+  decide(): NewDecision;
+  /** Opens its database. */
+  use<T>(act: (database: AnyDatabase) => Promise<T>): Promise<T>;
+}
+
+/** A transaction at level `barrier` from the inside. */
+export interface OpenBarrier {
+  readonly tx: Transaction;
+  /** Ends it: waits for what is under way; from here on everything is refused. */
+  close(): Promise<ClosedBarrier>;
+}
+
+/** What waits to ride in the row: the records of one publish, once they are built. */
+interface Entry {
+  records: readonly DeliveryRecord[];
+}
+
+/** How one SQL transaction ended, and the row that it wrote. */
+interface Attempt<T> {
+  readonly outcome: UnitOutcome<T>;
+  readonly row: NewDecision | undefined;
+}
+
+/**
+ * Opens a transaction that a row in the user's own SQL transaction decides. What is published waits in memory and rides in
+ * that row, so that the request waits for one INSERT more, and for nothing else.
+ */
+export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
+  const { id, database: name, consumed } = options;
+  let phase: Phase = "open";
+  let entries: Entry[] = [];
+  let messages = 0;
+  let decision: NewDecision | undefined;
+  let ran = false;
+  let hint: Hint | undefined;
+  let unit: UnitOfWork<unknown> | undefined;
+  /** Publishes under way: a row waits for them. */
+  const underWay = new Set<Promise<unknown>>();
+  /** SQL transactions under way: the end waits for them. */
+  const enclosing = new Set<Promise<unknown>>();
+
+  const use = <T>(act: (database: AnyDatabase) => Promise<T>): Promise<T> =>
+    options.opened === undefined ? withDatabase(core, name, act) : act(options.opened);
+  const intent = intentKeeper(core, id, use);
+
+  const track = <T>(set: Set<Promise<unknown>>, work: Promise<T>): Promise<T> => {
+    const tracked: Promise<unknown> = work.catch(() => undefined).finally(() => set.delete(tracked));
+    set.add(tracked);
+    return work;
+  };
+  const enclose = <T>(work: Promise<T>): Promise<T> => track(enclosing, work);
+
+  const publish: Transaction["publish"] = async (topic, data, publishOptions = {}) => {
+    if (phase !== "open" && phase !== "running") throw decidedError(id);
+    const forRollback = publishOptions.on === "rollback";
+    if (forRollback && phase === "running") throw rollbackInsideError(id);
+    const index = messages++;
+    const entry: Entry = { records: [] };
+    if (!forRollback) entries.push(entry);
+    const prepared = async (): Promise<PublishedMessage> => {
+      const records = await halfMessages(core, options, index, topic, data, publishOptions);
+      hint ??= giveHint(core, id, name);
+      if (forRollback) await intent.add(records);
+      else entry.records = records;
+      return { id: records[0]!.messageId };
+    };
+    return track(underWay, prepared());
+  };
+
+  const decide = (): NewDecision => ({
+    transactionId: id,
+    source: core.settings.source,
+    records: entries.flatMap((entry) => entry.records),
+    at: core.clock.now(),
+    dueMillis: core.settings.resumeAfterMillis,
+  });
+
+  /** The row, where there must be one: with messages, or with an intent that waits for a decision. */
+  const rowFor = async (database: AnyDatabase): Promise<NewDecision | undefined> => {
+    phase = "committing";
+    await Promise.all(underWay);
+    const row = decide();
+    if (row.records.length === 0 && !intent.kept) return undefined;
+    requireRoom(row, database, name);
+    core.emit({ type: "prepared", transactionId: id, deliveries: row.records.length, level: "barrier" });
+    return row;
+  };
+
+  const begin = (asked: string, verb: string): void => {
+    if (phase === "running" || phase === "committing") throw nestedError(id, verb);
+    if (phase !== "open") throw decidedError(id);
+    if (asked !== name) throw otherDatabaseError(id, asked, name);
+    phase = "running";
+    ran = true;
+  };
+
+  /** Takes in how the SQL transaction ended; what it throws is for the handler. */
+  const settled = async <T>(
+    outcome: UnitOutcome<T>,
+    row: NewDecision | undefined,
+    kept: readonly Entry[],
+  ): Promise<T> => {
+    if (outcome.status === "committed") {
+      phase = "committed";
+      decision = row;
+      entries = [];
+      return outcome.value;
+    }
+    if (outcome.status === "rolledBack") {
+      phase = "open";
+      entries = [...kept];
+      if (outcome.retryable && intent.kept && (await isRolledBack(core, use, id))) phase = "late";
+      throw phase === "late" ? new RolledBackError(id, outcome.error) : outcome.error;
+    }
+    entries = [];
+    if (outcome.status === "duplicate") {
+      phase = "duplicate";
+      return JSON.parse(outcome.outcome) as T;
+    }
+    phase = outcome.status;
+    if (outcome.status === "late") throw new RolledBackError(id, outcome.error);
+    core.emit({ type: "outcomeUnknown", transactionId: id, error: outcome.error });
+    throw new OutcomeUnknownError(id, outcome.error);
+  };
+
+  const runOnce = async <T>(
+    database: AnyDatabase,
+    work: (sql: unknown) => Promise<T>,
+    runOptions: RunOptions,
+  ): Promise<Attempt<T>> => {
+    if (database.run === undefined) {
+      throw levelError(id, `Expected a database with open transactions, found that "${name}" takes batches only.`, {
+        hint: `Call tx.batch("${name}", statements) instead.`,
+      });
+    }
+    let row: NewDecision | undefined;
+    const outcome = await database.run(async (opened) => {
+      if (consumed !== undefined) await opened.consume(consumed);
+      unit = opened;
+      const value = await work(opened.sql);
+      unit = undefined;
+      row = await rowFor(database);
+      if (consumed !== undefined && value !== undefined)
+        await opened.keepOutcome(consumed.claim, encodeOutcome(core, value));
+      if (row !== undefined) await opened.decide(row);
+      return value;
+    }, runOptions);
+    unit = undefined;
+    return { outcome, row };
+  };
+
+  /** Runs a SQL transaction, and takes in how it ended. Whatever keeps it from being run leaves all as it was. */
+  const act = async <T>(
+    asked: string,
+    verb: string,
+    attempt: (database: AnyDatabase, kept: readonly Entry[]) => Promise<Attempt<T>>,
+  ): Promise<T> => {
+    begin(asked, verb);
+    await Promise.all(underWay);
+    const kept = [...entries];
+    try {
+      const { outcome, row } = await use((database) => attempt(database, kept));
+      return await settled(outcome, row, kept);
+    } finally {
+      if (phase === "running" || phase === "committing") {
+        phase = "open";
+        entries = [...kept];
+      }
+    }
+  };
+
+  const run: Transaction["run"] = (asked, work, runOptions = {}) => {
+    return enclose(
+      act(asked, "run", async (database, kept) => {
+        for (let attempt = 0; ; attempt++) {
+          const ended = await runOnce(database, work as (sql: unknown) => Promise<never>, runOptions);
+          const { outcome } = ended;
+          const again = outcome.status === "rolledBack" && outcome.retryable && attempt < (runOptions.retries ?? 0);
+          if (!again) return ended;
+          entries = [...kept];
+          phase = "running";
+          await core.clock.sleep(backOff(RUN_BACK_OFF, attempt, core.crypto));
+        }
+      }),
+    );
+  };
+
+  const batch: Transaction["batch"] = (asked, statements) => {
+    return enclose(
+      act(asked, "batch", async (database) => {
+        if (database.batch === undefined) {
+          throw levelError(id, `Expected a database that takes batches, found that "${name}" has none.`, {
+            hint: `Call tx.run("${name}", async (sql) => …) instead.`,
+          });
+        }
+        const row = await rowFor(database);
+        const riders: Riders = {
+          ...(consumed === undefined ? {} : { consumed }),
+          ...(row === undefined ? {} : { decision: row }),
+        };
+        return { outcome: (await database.batch(statements as readonly never[], riders)) as UnitOutcome<never>, row };
+      }),
+    );
+  };
+
+  const savepoint: Transaction["savepoint"] = async (work) => {
+    if (phase !== "running" || unit === undefined) {
+      throw levelError(id, "Expected a savepoint inside tx.run, found none running.", {
+        hint: "Call it within the work that tx.run is given.",
+      });
+    }
+    const before = entries.length;
+    try {
+      return await unit.savepoint(work as (sql: unknown) => Promise<never>);
+    } catch (error) {
+      entries.length = before;
+      throw error;
+    }
+  };
+
+  return {
+    tx: { id, level: "barrier", publish, run, batch, savepoint },
+    async close() {
+      while (enclosing.size > 0) await Promise.all(enclosing);
+      const closedIn = phase as ClosedBarrier["phase"];
+      if (phase === "open") phase = "ended";
+      while (underWay.size > 0) await Promise.all(underWay);
+      const waiting = entries.flatMap((entry) => entry.records);
+      return { id, database: name, phase: closedIn, decision, waiting, ran, intent, hint, decide, use };
+    },
+  };
+}
+
+/** A serialization failure can hide that the transaction had been decided before. */
+async function isRolledBack(core: Core, use: ClosedBarrier["use"], transactionId: string): Promise<boolean> {
+  try {
+    const found = await use((database) =>
+      askDatabase(core, "the database to tell of a transaction", () => database.barrier.find([transactionId])),
+    );
+    const entry = found.get(transactionId);
+    return entry?.state === "decided" && entry.row.verdict === "rolledBack";
+  } catch {
+    return false;
+  }
+}
+
+function requireRoom(row: NewDecision, { maxRowBytes }: AnyDatabase, name: string): void {
+  if (maxRowBytes === undefined) return;
+  const bytes = utf8Length(encodeMessages(row.records));
+  if (bytes <= maxRowBytes) return;
+  throw new InvalidMessageError(
+    `Expected messages of at most ${maxRowBytes} bytes for one row of "${name}", found ${bytes}.`,
+    {
+      code: "ERR_MESSAGE_TOO_LARGE",
+      hint: "Store what is large elsewhere, and publish where it lies.",
+      transactionId: row.transactionId,
+    },
+  );
+}

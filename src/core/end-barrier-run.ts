@@ -1,0 +1,84 @@
+import type { UnitOutcome } from "../ports/database.ts";
+import { askDatabase, askInbox } from "./ask.ts";
+import { endBarrier, finishDecision } from "./barrier-end.ts";
+import type { ClosedBarrier, OpenBarrier } from "./barrier-transaction.ts";
+import type { Core } from "./core.ts";
+import { endFailed, lostLease } from "./end-run.ts";
+import type { Consumption, Run } from "./end-run.ts";
+import { encodeOutcome } from "./outcome.ts";
+
+/**
+ * The handler of a consumer with a database succeeded. Where its work ran as one SQL transaction, the message is done by
+ * that, whatever becomes of its lease; what it published without such work is committed with its inbox row now.
+ */
+export async function completeBarrierRun(
+  core: Core,
+  run: Run,
+  open: OpenBarrier,
+  returned: unknown,
+): Promise<Consumption> {
+  const outcome = encodeOutcome(core, returned);
+  const closed = await open.close();
+  if (closed.phase === "unknown" || closed.phase === "late") {
+    const error = new Error(`the handler went on after its transaction had ended as "${closed.phase}"`);
+    return endFailed(core, run, error, endBarrier(core, closed, false).afterwards);
+  }
+  if (closed.phase === "open") return completeOpen(core, run, closed, outcome);
+  await run.lease.stop();
+  await tellInbox(core, run, outcome);
+  return done(core, run, outcome, closed.phase === "duplicate", endBarrier(core, closed, true).afterwards);
+}
+
+/** The handler failed: what its SQL transaction committed stands, all else is undone. */
+export async function failBarrierRun(core: Core, run: Run, open: OpenBarrier, error: unknown): Promise<Consumption> {
+  const closed = await open.close();
+  return endFailed(core, run, error, endBarrier(core, closed, false).afterwards);
+}
+
+/** No SQL of the user's: the inbox row and the messages are one transaction of their own, or there are no messages at all. */
+async function completeOpen(core: Core, run: Run, closed: ClosedBarrier, outcome: string): Promise<Consumption> {
+  const { inbox, claim, lease } = run;
+  await lease.stop();
+  if (closed.waiting.length === 0 && !closed.intent.kept) {
+    const completion = { outcome, retentionMillis: core.settings.inboxRetentionMillis };
+    const result = await askInbox(core, "the inbox to complete a message", () => inbox.complete(claim, completion));
+    return result === "completed" ? done(core, run, outcome, false, undefined) : lostLease(core, claim);
+  }
+  const decision = closed.decide();
+  const consumed = { claim, retentionMillis: core.settings.inboxRetentionMillis, outcome };
+  const written = await closed.use((database) =>
+    askDatabase(core, "the database to complete a message", () => database.write({ consumed, decision })),
+  );
+  if (written.status !== "committed" && written.status !== "duplicate") throw errorOf(written);
+  await tellInbox(core, run, outcome);
+  if (written.status === "duplicate") return done(core, run, written.outcome, true, undefined);
+  return done(core, run, outcome, false, () => finishDecision(core, closed, decision));
+}
+
+/** The row in the database is what counts; the inbox is told so that it can answer the next duplicate sooner. */
+async function tellInbox(core: Core, { inbox, claim }: Run, outcome: string): Promise<void> {
+  const completion = { outcome, retentionMillis: core.settings.inboxRetentionMillis };
+  try {
+    await askInbox(core, "the inbox to complete a message", () => inbox.complete(claim, completion));
+  } catch (error) {
+    core.emit({ type: "background", error });
+  }
+}
+
+function done(
+  core: Core,
+  { claim, attempt }: Run,
+  outcome: string,
+  duplicate: boolean,
+  afterwards: (() => Promise<void>) | undefined,
+): Consumption {
+  const { consumer, messageId } = claim;
+  core.emit(
+    duplicate ? { type: "duplicate", consumer, messageId } : { type: "consumed", consumer, messageId, attempt },
+  );
+  return { status: "ack", duplicate, outcome, ...(afterwards === undefined ? {} : { afterwards }) };
+}
+
+function errorOf(outcome: Exclude<UnitOutcome<undefined>, { status: "committed" | "duplicate" }>): unknown {
+  return outcome.error;
+}
