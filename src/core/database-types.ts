@@ -1,5 +1,5 @@
 import type { MaybePromise } from "../ports/crypto.ts";
-import type { Database, DatabaseSource } from "../ports/database.ts";
+import type { Database, DatabaseSource, UnitOfWork } from "../ports/database.ts";
 
 /** The databases of a configuration, by name. */
 export type Databases = Readonly<Record<string, DatabaseSource>>;
@@ -16,7 +16,7 @@ type IsUntyped<All> = string extends keyof All ? true : false;
 export type HandleOf<All extends Databases, Name extends keyof All> =
   IsUntyped<All> extends true
     ? never
-    : Opened<All[Name]> extends Database<infer Sql, never>
+    : Opened<All[Name]> extends { run: (work: (unit: UnitOfWork<infer Sql>) => Promise<unknown>) => unknown }
       ? Sql
       : never;
 
