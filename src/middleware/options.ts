@@ -26,7 +26,7 @@ export interface AftercommitOptions<All extends Databases = Databases> {
    * Where consumed messages are remembered: an inbox, a whole store where the producer's log is the same one, or the name of
    * a database in `databases`, which is then the database of every consumer that does not name another.
    */
-  readonly inbox?: Inbox | LogStore | (keyof All & string) | undefined;
+  readonly inbox?: Inbox | LogStore | string | undefined;
   /**
    * The business databases whose own commit can decide transactions, by the name that `transaction({ database })` and
    * `tx.run` use; or functions that open one for each use, where a connection cannot outlive a request.

@@ -11,6 +11,11 @@ export type Event =
     }
   | { readonly type: "requestFailed"; readonly transactionId: string; readonly error: unknown }
   | { readonly type: "undecided"; readonly transactionId: string; readonly error: unknown }
+  | { readonly type: "outcomeUnknown"; readonly transactionId: string; readonly error: unknown }
+  | { readonly type: "unprotected"; readonly transactionId: string; readonly deliveries: number }
+  | { readonly type: "lost"; readonly transactionId: string; readonly deliveries: number }
+  | { readonly type: "hintFailed"; readonly transactionId: string; readonly error: unknown }
+  | { readonly type: "logUnavailable"; readonly error: unknown }
   | { readonly type: "conflict"; readonly transactionId: string; readonly deliveries: number }
   | {
       readonly type: "published";

@@ -4,6 +4,10 @@ import type { Event, Observer } from "../ports/observer.ts";
 const WARNINGS: ReadonlySet<Event["type"]> = new Set<Event["type"]>([
   "requestFailed",
   "undecided",
+  "outcomeUnknown",
+  "unprotected",
+  "lost",
+  "logUnavailable",
   "conflict",
   "dead",
   "held",

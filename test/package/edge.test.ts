@@ -10,6 +10,7 @@ const edge = {
   "./upstash-redis": [],
   "./redis": [],
   "./memory": [],
+  "./sql": [],
 } as const;
 
 /** What no program of the edge may do while it loads: Workers refuse it, or have nothing there yet. */

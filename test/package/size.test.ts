@@ -18,7 +18,7 @@ test(`the core with QStash and Upstash Redis is at most ${LIMIT_KILOBYTES} KB, m
     rows[name] = { minified: kilobytes(found.code.length), gzip: kilobytes(gzip) };
     return { ...found, gzip };
   };
-  for (const subpath of [...core, "./redis", "./memory"]) await measure(subpath, [subpath]);
+  for (const subpath of [...core, "./redis", "./sql", "./memory"]) await measure(subpath, [subpath]);
   const { gzip, sizes } = await measure(core.join(" + "), core);
   console.table(rows);
 
