@@ -14,17 +14,19 @@ import { notCommittedError } from "./transaction-errors.ts";
  */
 export function endBarrier(core: Core, closed: ClosedBarrier, success: boolean): Ending {
   const { id, phase, decision, waiting, intent, hint } = closed;
+  // On Workers what nobody waits for is cut off with the response.
+  const given = hint && (async () => void (await hint.given));
   if (phase === "committed") {
     if (decision === undefined) return { ...NOTHING_LEFT, afterwards: hint && (() => hint.drop()) };
     core.emit({ type: "decided", transactionId: id, verdict: "committed", by: "request" });
     return { ...NOTHING_LEFT, afterwards: () => finishDecision(core, closed, decision) };
   }
   if (phase === "unknown") return { ...NOTHING_LEFT, undecided: true, afterwards: () => lookAgain(core, closed) };
-  if (phase === "late") return NOTHING_LEFT;
-  const forgotten = phase === "open" && success && !closed.ran && waiting.length > 0;
-  const afterwards = intent.kept ? () => rollBack(core, closed) : hint && (() => hint.drop());
+  if (phase === "late") return { ...NOTHING_LEFT, afterwards: given };
   if (waiting.length > 0 && !intent.kept)
     core.emit({ type: "decided", transactionId: id, verdict: "rolledBack", by: "request" });
+  const afterwards = intent.kept ? () => rollBack(core, closed) : hint && (() => hint.drop());
+  const forgotten = phase === "open" && success && !closed.ran && waiting.length > 0;
   return { ...NOTHING_LEFT, ...(forgotten ? { error: notCommittedError(id, waiting.length) } : {}), afterwards };
 }
 
@@ -82,10 +84,10 @@ async function finish(
 ): Promise<void> {
   try {
     const row = await decided();
-    if (row === undefined) return;
-    const { settled } = await closed.use((database) => finishRows(core, database, [row]));
-    if (settled.has(closed.id)) await closed.hint?.drop();
+    const finished = row && (await closed.use((database) => finishRows(core, database, [row])));
+    if (finished?.settled.has(closed.id) === true) await closed.hint?.drop();
   } catch (error) {
     core.emit({ type: "recordFailed", error });
   }
+  await closed.hint?.given;
 }

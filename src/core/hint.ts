@@ -16,30 +16,37 @@ const FOREIGN_MILLIS = 300_000;
 
 /** A note in the log that a transaction may need to be looked after in a database. It decides nothing, and may be lost. */
 export interface Hint {
+  /** Resolves when it has been given, or could not be. Never rejects. */
+  readonly given: Promise<unknown>;
   /** Takes it back, once it has been given. Never rejects. */
   drop(): Promise<void>;
 }
 
-/** Gives a hint. Nobody waits for it, and a log that is out of reach is no reason to refuse anything. */
+/**
+ * Gives a hint, and arms the watchdog. The request does not wait for either, and a log that is out of reach is no reason to
+ * refuse anything.
+ */
 export function giveHint(core: Core, transactionId: string, database: string): Hint {
-  if (core.store === undefined) return { drop: async () => undefined };
-  const record = hintRecord(core, transactionId, database);
+  const { store } = core;
   const tell = (error: unknown) => core.emit({ type: "hintFailed", transactionId, error });
-  const given = Promise.all([
-    askLog(core, "the log to keep a hint", () => logOf(core).transactions.prepare([record])),
-    core.armWatchdog(),
-  ]).then(
-    () => true,
-    (error: unknown) => {
-      tell(error);
-      return false;
-    },
-  );
+  const record = hintRecord(core, transactionId, database);
+  const armed = core.armWatchdog().catch(tell);
+  const kept =
+    store === undefined
+      ? Promise.resolve(false)
+      : askLog(core, "the log to keep a hint", () => store.transactions.prepare([record])).then(() => true, refused);
+
+  function refused(error: unknown): boolean {
+    tell(error);
+    return false;
+  }
+
   return {
+    given: Promise.all([kept, armed]),
     async drop() {
-      if (!(await given)) return;
+      if (store === undefined || !(await kept)) return;
       const change = { record, settled: true as const };
-      await askLog(core, "the log to drop a hint", () => logOf(core).transactions.record([change])).catch(tell);
+      await askLog(core, "the log to drop a hint", () => store.transactions.record([change])).catch(tell);
     },
   };
 }

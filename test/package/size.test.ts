@@ -5,7 +5,7 @@ import { entries } from "./manifest.ts";
 /** What an app on the edge takes in, with hono, zod and the clients apart. */
 const core = [".", "./qstash", "./upstash-redis"];
 /** Near the measured size, so that growth is a decision. */
-const LIMIT_KILOBYTES = 30;
+const LIMIT_KILOBYTES = 39;
 
 const kilobytes = (bytes: number): string => `${(bytes / 1_024).toFixed(2)} KB`;
 
