@@ -1,5 +1,5 @@
 import type { BarrierReader, UnsettledRow } from "../../src/ports/barrier.ts";
-import { columns, foundOf, textOf } from "./barrier-rows.ts";
+import { columns, foundOf, textOf, UNDECIDED } from "./barrier-rows.ts";
 import type { Transact } from "./barrier.ts";
 import type { Dialect } from "./dialect.ts";
 import { sql } from "./statement.ts";
@@ -27,7 +27,7 @@ export function sqlBarrierReader(dialect: Dialect, transact: Transact): BarrierR
     async listUnsettled(source, { cursor = "0 ", limit = DEFAULT_LIMIT } = {}) {
       const [due = "0", id = ""] = cursor.split(" ");
       const rows = await query(
-        `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE source = ? AND settled IS NULL
+        `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE source = ? AND settled IS NULL AND (kind = 'decision' OR ${UNDECIDED})
          AND (due > ? OR (due = ? AND transaction_id > ?)) ORDER BY due, transaction_id LIMIT ${Math.trunc(limit)}`,
         source,
         Number(due),

@@ -13,6 +13,14 @@ export function columns({ now }: Dialect): string {
     CASE WHEN due <= ${now} THEN 1 ELSE 0 END AS overdue`;
 }
 
+/** Holds for rows of a transaction without a decision: an intent may stand open beside a decision that is not settled. */
+export const UNDECIDED =
+  "NOT EXISTS (SELECT 1 FROM aftercommit_barrier AS d WHERE d.transaction_id = aftercommit_barrier.transaction_id AND d.kind = 'decision')";
+
+/** The same, for databases that lock what such a subquery reads: a decision that is being committed is not waited for. */
+export const UNDECIDED_UNLESS_LOCKED =
+  "(SELECT COUNT(*) FROM aftercommit_barrier AS d WHERE d.transaction_id = aftercommit_barrier.transaction_id AND d.kind = 'decision' FOR UPDATE SKIP LOCKED) = 0";
+
 /** A row as a driver gives it; numbers may be texts or bigints. */
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -51,7 +59,11 @@ export function foundOf(rows: readonly Row[]): FoundRow | undefined {
   try {
     if (decision !== undefined) return { state: "decided", row: decodeDecision(decision) };
     if (intent === undefined) return undefined;
-    return { state: "intended", records: decodeMessages(textOf(intent.messages)), overdue: Number(intent.overdue) === 1 };
+    return {
+      state: "intended",
+      records: decodeMessages(textOf(intent.messages)),
+      overdue: Number(intent.overdue) === 1,
+    };
   } catch (error) {
     if (error instanceof UndecodableError) return { state: "undecodable" };
     throw error;

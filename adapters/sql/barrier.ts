@@ -1,9 +1,24 @@
 import { deadCount, encodeMessages, encodeResults } from "../../src/model/barrier-row.ts";
 import type { Barrier, FoundRow, RowChange } from "../../src/ports/barrier.ts";
-import { byTransaction, columns, decodeDecision, foundOf, textOf } from "./barrier-rows.ts";
+import {
+  byTransaction,
+  columns,
+  decodeDecision,
+  foundOf,
+  textOf,
+  UNDECIDED,
+  UNDECIDED_UNLESS_LOCKED,
+} from "./barrier-rows.ts";
 import type { Dialect } from "./dialect.ts";
+import { patiently } from "./patience.ts";
+import { deletePicked, updatePicked } from "./picked.ts";
 import { places, sql } from "./statement.ts";
 import type { SqlResult, SqlStatement } from "./statement.ts";
+
+const BARRIER = "aftercommit_barrier";
+const UNSETTLED = "aftercommit_barrier_unsettled";
+/** D1 takes 100 values a statement. */
+const MAX_IDS = 90;
 
 /** Runs statements of ours in one transaction. */
 export type Transact = (statements: readonly SqlStatement[]) => Promise<readonly SqlResult[]>;
@@ -46,7 +61,8 @@ export function sqlBarrier(dialect: Dialect, transact: Transact): Barrier {
           sequence,
         ),
         sql(
-          `SELECT version FROM aftercommit_barrier WHERE transaction_id = ? AND kind = 'intent' AND settled IS NULL`,
+          `SELECT version FROM aftercommit_barrier WHERE transaction_id = ? AND kind = 'intent' AND settled IS NULL
+           AND ${UNDECIDED}`,
           transactionId,
         ),
       ]);
@@ -55,7 +71,7 @@ export function sqlBarrier(dialect: Dialect, transact: Transact): Barrier {
 
     // Closing the intent locks it: what is registered later is refused, so that the decision holds all of it.
     async rollBack(transactionId, at, dueMillis) {
-      const results = await transact([
+      const statements = [
         ...dialect.waitShortly(transactionId),
         sql(
           `UPDATE aftercommit_barrier SET settled = ${now}
@@ -70,39 +86,50 @@ export function sqlBarrier(dialect: Dialect, transact: Transact): Barrier {
           dueMillis,
           transactionId,
         ),
-        sql(`SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE transaction_id = ? AND kind = 'decision'`, transactionId),
-      ]);
+        sql(
+          `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE transaction_id = ? AND kind = 'decision'`,
+          transactionId,
+        ),
+      ];
+      const results = await patiently(dialect, () => transact(statements));
       const row = results.at(-1)!.rows[0];
       return row === undefined ? undefined : decodeDecision(row);
     },
 
     async find(transactionIds) {
       if (transactionIds.length === 0) return new Map();
-      const [found] = await transact([
-        sql(
-          `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE transaction_id IN (${places(transactionIds.length)})`,
-          ...transactionIds,
+      const found = await transact(
+        inParts(transactionIds).map((ids) =>
+          sql(
+            `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE transaction_id IN (${places(ids.length)})`,
+            ...ids,
+          ),
         ),
-      ]);
-      const entries = [...byTransaction(found!.rows)].map(([id, rows]) => [id, foundOf(rows)!] as const);
+      );
+      const entries = [...byTransaction(found.flatMap(({ rows }) => rows))].map(
+        ([id, rows]) => [id, foundOf(rows)!] as const,
+      );
       return new Map<string, FoundRow>(entries);
     },
 
     async claimUnsettled({ source, limit, leaseMillis, token }) {
-      const due = `source = ? AND settled IS NULL AND due <= ${now}`;
+      const undecided = dialect.joinsPicked ? UNDECIDED_UNLESS_LOCKED : UNDECIDED;
+      const due = {
+        table: BARRIER,
+        index: UNSETTLED,
+        key: ["transaction_id", "kind"],
+        where: sql(`source = ? AND settled IS NULL AND due <= ${now} AND (kind = 'decision' OR ${undecided})`, source),
+        orderBy: "due",
+        limit,
+      };
+      const lease = sql(
+        `due = ${now} + ?, attempts = attempts + 1, claim = ?,
+         version = version + CASE kind WHEN 'decision' THEN 1 ELSE 0 END`,
+        Math.ceil(leaseMillis),
+        token,
+      );
       const [, claimed] = await transact([
-        // The outer condition is the inner one again: a row that another sweeper has claimed meanwhile is not due any more.
-        sql(
-          `UPDATE aftercommit_barrier SET due = ${now} + ?, attempts = attempts + 1, claim = ?,
-             version = version + CASE kind WHEN 'decision' THEN 1 ELSE 0 END
-           WHERE ${due} AND (transaction_id, kind) IN (SELECT transaction_id, kind FROM (
-             SELECT transaction_id, kind FROM aftercommit_barrier WHERE ${due} ORDER BY due LIMIT ${Math.trunc(limit)}
-             ${dialect.skipLocked}) AS claimed)`,
-          Math.ceil(leaseMillis),
-          token,
-          source,
-          source,
-        ),
+        updatePicked(dialect, due, lease),
         sql(
           `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE source = ? AND settled IS NULL AND claim = ? ORDER BY due`,
           source,
@@ -128,25 +155,34 @@ export function sqlBarrier(dialect: Dialect, transact: Transact): Barrier {
       const settled = changes.filter((change) => change.settled).map(({ row }) => row.transactionId);
       const results = await transact([
         ...changes.map((change) => updateRow(dialect, change)),
-        ...(settled.length === 0 ? [] : [closeIntents(dialect, settled)]),
+        ...inParts(settled).map((ids) => closeIntents(dialect, ids)),
       ]);
       return changes.map((_, i) => results[i]!.changes > 0);
     },
 
     async cleanUp({ source, retentionMillis, limit }) {
-      const most = Math.trunc(limit);
+      const old = sql(
+        `source = ? AND kind = 'decision' AND dead = 0 AND settled <= ${now} - ?`,
+        source,
+        Math.ceil(retentionMillis),
+      );
       const results = await transact([
-        sql(
-          `DELETE FROM aftercommit_barrier WHERE transaction_id IN (SELECT transaction_id FROM (
-             SELECT transaction_id FROM aftercommit_barrier
-             WHERE source = ? AND kind = 'decision' AND dead = 0 AND settled <= ${now} - ? ORDER BY settled LIMIT ${most}) AS old)`,
-          source,
-          Math.ceil(retentionMillis),
-        ),
-        sql(
-          `DELETE FROM aftercommit_inbox WHERE (consumer, message_id, kind) IN (SELECT consumer, message_id, kind FROM (
-             SELECT consumer, message_id, kind FROM aftercommit_inbox WHERE expires <= ${now} ORDER BY expires LIMIT ${most}) AS old)`,
-        ),
+        deletePicked(dialect, {
+          table: BARRIER,
+          index: UNSETTLED,
+          key: ["transaction_id"],
+          where: old,
+          orderBy: "settled",
+          limit,
+        }),
+        deletePicked(dialect, {
+          table: "aftercommit_inbox",
+          index: "aftercommit_inbox_expires",
+          key: ["consumer", "message_id", "kind"],
+          where: sql(`expires <= ${now}`),
+          orderBy: "expires",
+          limit,
+        }),
       ]);
       return results.reduce((sum, { changes }) => sum + changes, 0);
     },
@@ -172,4 +208,10 @@ function closeIntents({ now }: Dialect, transactionIds: readonly string[]): SqlS
      WHERE kind = 'intent' AND settled IS NULL AND transaction_id IN (${places(transactionIds.length)})`,
     ...transactionIds,
   );
+}
+
+function inParts(ids: readonly string[]): readonly (readonly string[])[] {
+  const parts: (readonly string[])[] = [];
+  for (let at = 0; at < ids.length; at += MAX_IDS) parts.push(ids.slice(at, at + MAX_IDS));
+  return parts;
 }

@@ -93,19 +93,27 @@ export function sqlDatabase<Sql, Statement, Results>(
   const duplicateOutcome = async (claim: InboxClaim, error: unknown): Promise<UnitOutcome<never>> => {
     try {
       const [found] = await transact([selectOutcome(claim)]);
-      return { status: "duplicate", outcome: outcomeOf(found!.rows[0]?.outcome) };
+      const row = found!.rows[0];
+      // Forgotten meanwhile; or the user's own statement met a key of theirs, with a value that reads like our table.
+      if (row === undefined) return { status: "rolledBack", error, retryable: true };
+      return { status: "duplicate", outcome: outcomeOf(row.outcome) };
     } catch {
       return { status: "rolledBack", error, retryable: false };
     }
   };
 
-  /** The outcome of a transaction that met an error; `sent` tells whether its COMMIT may have been on its way. */
+  /**
+   * The outcome of a transaction that met an error; `sent` tells whether its COMMIT may have been on its way. What the
+   * user's own statements met comes through as it is: a missing table of theirs is not our trouble. A database that takes
+   * no writes is, and does not name the table.
+   */
   const outcomeOfError = (error: unknown, sent: boolean): UnitOutcome<never> => {
     const failure = failureOf(error);
     if (sent && failure === "unknown") return { status: "unknown", error };
+    const ours = failure === "readOnly" || symptomsOf(error).text.includes("aftercommit_");
     return {
       status: "rolledBack",
-      error: explained(error),
+      error: ours ? explained(error) : error,
       retryable: failure === "retryable" || failure === "locked",
     };
   };
@@ -116,9 +124,20 @@ export function sqlDatabase<Sql, Statement, Results>(
   ): Promise<UnitOutcome<T>> => {
     /** Set where one of our INSERTs found its key taken. */
     let taken: { readonly decision: string } | { readonly message: InboxClaim } | undefined;
+    /** Set where one of our statements failed, or the transaction was found to be over. */
+    let broken: { readonly error: unknown } | undefined;
     let worked = false;
     try {
       const value = await driver.transaction!(async (handle, execute) => {
+        /** A handler that swallows the error of a statement of ours does not commit by that. */
+        const orBreak = async (act: () => Promise<unknown>): Promise<void> => {
+          try {
+            await act();
+          } catch (error) {
+            broken ??= { error };
+            throw error;
+          }
+        };
         const insert = async (statement: SqlStatement, key: NonNullable<typeof taken>): Promise<void> => {
           try {
             await execute(statement);
@@ -127,18 +146,32 @@ export function sqlDatabase<Sql, Statement, Results>(
             throw error;
           }
         };
+        const assertOpen = async (deciding: boolean): Promise<void> => {
+          const open = driver.isOpen === undefined ? dialect.isOpen(execute, deciding) : driver.isOpen(handle);
+          if (!(await open)) throw new RolledBackByDatabase("an error had ended the transaction");
+        };
+        let decided = false;
+        let wrote = false;
         const done = await work({
           sql: handle,
-          consume: (consumed) => insert(insertConsumed(dialect, consumed), { message: consumed.claim }),
-          decide: (decision) => insert(insertDecision(dialect, decision), { decision: decision.transactionId }),
-          async keepOutcome(claim, outcome) {
-            await execute(updateOutcome(claim, outcome));
+          consume(consumed) {
+            wrote = true;
+            return orBreak(() => insert(insertConsumed(dialect, consumed), { message: consumed.claim }));
           },
+          async decide(decision) {
+            await orBreak(async () => {
+              await assertOpen(true);
+              await insert(insertDecision(dialect, decision), { decision: decision.transactionId });
+            });
+            decided = true;
+          },
+          keepOutcome: (claim, outcome) => orBreak(() => execute(updateOutcome(claim, outcome))),
           savepoint: (part) =>
             driver.savepoint === undefined ? savepoint(execute, () => part(handle)) : driver.savepoint(handle, part),
         });
-        // A handler that swallows the error of our INSERT does not commit by that.
-        if (taken !== undefined) throw new RolledBackByDatabase("one of our rows could not be written");
+        if (broken !== undefined) throw broken.error;
+        // A transaction without rows of ours is the user's alone, and costs no statement more.
+        if (!decided && (wrote || driver.isOpen !== undefined)) await assertOpen(false);
         worked = true;
         return done;
       }, options);
@@ -180,6 +213,13 @@ export function sqlDatabase<Sql, Statement, Results>(
     ...(driver.batch === undefined ? {} : { batch: batched }),
     async write(riders) {
       const { consumed, decision } = riders;
+      // MariaDB does not tell whose key was taken: here it is known.
+      if (driver.transaction !== undefined) {
+        return run(async (unit): Promise<undefined> => {
+          if (consumed !== undefined) await unit.consume(consumed);
+          if (decision !== undefined) await unit.decide(decision);
+        });
+      }
       const statements = [
         ...(consumed === undefined ? [] : [insertConsumed(dialect, consumed)]),
         ...(decision === undefined ? [] : [insertDecision(dialect, decision)]),

@@ -1,5 +1,5 @@
 import type { Failure, Symptoms } from "./failure.ts";
-import type { SqlStatement } from "./statement.ts";
+import type { Execute, SqlStatement } from "./statement.ts";
 
 /** What differs from one kind of SQL database to the next. */
 export interface Dialect {
@@ -14,8 +14,18 @@ export interface Dialect {
   readonly insertIfAbsent: readonly [begin: string, end: string];
   /** Ends a subquery for rows to be claimed, so that sweepers do not wait for each other. */
   readonly skipLocked: string;
-  /** Statements that make the rest of their transaction wait for a lock for a short time only. */
+  /** Whether rows that a subquery picks are changed by a join with it: otherwise every row of the table would be locked. */
+  readonly joinsPicked: boolean;
+  /** Statements that make the rest of their transaction wait for a lock for a short time only, or not at all. */
   waitShortly(transactionId: string): readonly SqlStatement[];
+  /** Whether these refuse at once what is locked. */
+  readonly refusesLocked: boolean;
+  /**
+   * Asks whether the transaction is open as it was begun. Some errors end it by themselves, and user code that swallows
+   * such an error goes on without one: what it does then stands, and what it did before does not. `deciding` is true
+   * where our INSERT of the decision comes next.
+   */
+  isOpen(execute: Execute, deciding: boolean): Promise<boolean>;
   /** A query whose column `replica` is true where this is not the database that decides. */
   readonly askReplica: string | undefined;
   /** The tables and their indexes. */

@@ -21,7 +21,7 @@ export type Failure =
 export interface Symptoms {
   /** Codes of all kinds: SQLSTATEs, numbers as text, names. */
   readonly codes: ReadonlySet<string>;
-  /** All messages, joined. */
+  /** What the errors underneath say, joined. */
   readonly text: string;
 }
 
@@ -42,7 +42,9 @@ export function symptomsOf(error: unknown): Symptoms {
       const code = fields[name];
       if (typeof code === "string" || typeof code === "number") codes.add(String(code));
     }
-    for (const name of TEXT_FIELDS) if (typeof fields[name] === "string") texts.push(fields[name]);
+    // A wrapper's own words may repeat the statement and its values, which may read like anything.
+    const wraps = typeof fields.cause === "object" && fields.cause !== null;
+    for (const name of TEXT_FIELDS) if (!wraps && typeof fields[name] === "string") texts.push(fields[name]);
     for (const name of INNER_FIELDS) read(fields[name], depth + 1);
   };
   read(error, 0);

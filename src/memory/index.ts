@@ -1,3 +1,13 @@
+export { memoryDatabase } from "./database.ts";
+export type {
+  DatabaseSnapshot,
+  MemoryDatabase,
+  MemoryDatabaseOptions,
+  MemorySql,
+  MemoryStatement,
+} from "./database.ts";
+export type { DatabaseFault } from "./database-faults.ts";
+export { MemoryDatabaseError } from "./database-rows.ts";
 export { memoryReceiver } from "./receiver.ts";
 export type { MemoryReceiver, MemoryReceiverOptions, SignOptions } from "./receiver.ts";
 export type { InboxEntry, MapEntry, MemoryState, Snapshot, Unsettled } from "./state.ts";

@@ -61,7 +61,7 @@ function viewOf({ record, mark, attempts, dueAt }: Unsettled): UnsettledView {
 }
 
 /** The part of a list that follows the key of the cursor, so that what leaves the list meanwhile shifts nothing. */
-function pageAfter<T>(sorted: readonly T[], page: PageOptions | undefined, keyOf: (item: T) => string): Page<T> {
+export function pageAfter<T>(sorted: readonly T[], page: PageOptions | undefined, keyOf: (item: T) => string): Page<T> {
   const { cursor, limit = DEFAULT_LIMIT } = page ?? {};
   const rest = cursor === undefined ? sorted : sorted.filter((item) => keyOf(item) > cursor);
   const items = rest.slice(0, limit);

@@ -73,16 +73,21 @@ export function encodeMessages(records: readonly DeliveryRecord[]): string {
  * @throws {UndecodableError} where another release wrote them.
  */
 export function decodeMessages(text: string): readonly DeliveryRecord[] {
-  const value = parsed(text) as { v?: unknown; bodies?: unknown; deliveries?: unknown } | undefined;
-  if (value?.v !== VERSION || !Array.isArray(value.bodies) || !Array.isArray(value.deliveries)) {
-    throw new UndecodableError(`Expected messages of version ${VERSION} in a barrier row, found others.`, {
-      hint: "A newer release may have written them; they are left for a sweeper of that release.",
-    });
-  }
-  const bodies = value.bodies as readonly string[];
-  return (value.deliveries as readonly (readonly [string, number])[]).map(([meta, at]) =>
-    decodeRecord(meta, bodies[at]!),
-  );
+  const value = parsed(text) as { v?: unknown; bodies?: unknown; deliveries?: unknown } | undefined | null;
+  if (value?.v !== VERSION || !Array.isArray(value.bodies) || !Array.isArray(value.deliveries)) throw unreadable();
+  const { bodies, deliveries } = value as { bodies: readonly unknown[]; deliveries: readonly unknown[] };
+  return deliveries.map((entry) => {
+    const [meta, at] = Array.isArray(entry) ? (entry as readonly unknown[]) : [];
+    const body = typeof at === "number" ? bodies[at] : undefined;
+    if (typeof meta !== "string" || typeof body !== "string") throw unreadable();
+    return decodeRecord(meta, body);
+  });
+}
+
+function unreadable(): UndecodableError {
+  return new UndecodableError(`Expected messages of version ${VERSION} in a barrier row, found others.`, {
+    hint: "A newer release may have written them; they are left for a sweeper of that release.",
+  });
 }
 
 /** The results of a row, as text. */

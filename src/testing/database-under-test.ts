@@ -18,6 +18,8 @@ export interface DatabaseUnderTest<Sql = unknown, Statement = unknown> {
   insertStatement?(text: string): Statement;
   /** The texts in the test's own table, in order, as another connection sees them: committed ones. */
   texts(): Promise<readonly string[]>;
+  /** Plants a decision that is due, with these messages as they stand; the tests about such rows are left out without it. */
+  plant?(transactionId: string, messages: string, source: string): Promise<void>;
   /** Lets so much time pass on the database's own clock: moves a simulated one, waits for a real one. */
   advance(millis: number): Promise<void>;
   /** Ends the database and what it holds. */

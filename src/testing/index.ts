@@ -1,6 +1,8 @@
 export * from "../memory/index.ts";
 export { ContractError, expectEqual, expectThat } from "./assert.ts";
 export type { ContractRunner } from "./contract.ts";
+export { databaseContract } from "./database-contract.ts";
+export type { DatabaseUnderTest, MakeDatabase } from "./database-under-test.ts";
 export { deadLettersContract } from "./dead-letters-contract.ts";
 export { inboxChildrenContract, inboxContract } from "./inbox-contract.ts";
 export type { InboxUnderTest } from "./inbox-contract.ts";

@@ -7,13 +7,20 @@ const LOCK_MILLIS = 2_000;
 /** PostgreSQL 12 and later, and what speaks like it. */
 export const postgresql: Dialect = {
   name: "postgresql",
-  // now() is the start of the transaction, which may be long ago.
-  now: "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)",
+  // now() is the start of the transaction, which may be long ago. Asked once a statement, so that an index can be searched by it.
+  now: "(SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint))",
   integer: "CAST(? AS bigint)",
   fromNothing: "",
   insertIfAbsent: ["INSERT INTO", "ON CONFLICT DO NOTHING"],
   skipLocked: "FOR UPDATE SKIP LOCKED",
+  joinsPicked: false,
+  refusesLocked: false,
   waitShortly: () => [sql("SELECT set_config('lock_timeout', ?, true)", String(LOCK_MILLIS))],
+  // After an error it takes no statement until the transaction ends, and answers COMMIT with ROLLBACK, which is no error.
+  async isOpen(execute, deciding) {
+    if (!deciding) await execute(sql("SELECT 1"));
+    return true;
+  },
   askReplica: "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS replica",
   tables: [
     `CREATE TABLE IF NOT EXISTS aftercommit_barrier (
@@ -32,7 +39,9 @@ export const postgresql: Dialect = {
   settled bigint,
   PRIMARY KEY (transaction_id, kind)
 )`,
-    "CREATE INDEX IF NOT EXISTS aftercommit_barrier_unsettled ON aftercommit_barrier (source, settled, due)",
+    // IS NULL in an index of both would not leave its rows in the order of `due`.
+    "CREATE INDEX IF NOT EXISTS aftercommit_barrier_unsettled ON aftercommit_barrier (source, due) WHERE settled IS NULL",
+    "CREATE INDEX IF NOT EXISTS aftercommit_barrier_settled ON aftercommit_barrier (source, settled) WHERE settled IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS aftercommit_barrier_dead ON aftercommit_barrier (source, transaction_id) WHERE dead > 0",
     `CREATE TABLE IF NOT EXISTS aftercommit_inbox (
   consumer text NOT NULL,
@@ -59,7 +68,7 @@ export const postgresql: Dialect = {
       if (code === "42501") return "denied";
       if (code === "25006") return "readOnly";
       // Other classes are about the connection, the server or its resources: nobody knows what became of a COMMIT then.
-      if (/^(0[^08]|2|3|4)/.test(code) && code !== "40003") return "refused";
+      if (/^(0[^08]|2|3|4|54|P0)/.test(code) && code !== "40003") return "refused";
     }
     return "unknown";
   },

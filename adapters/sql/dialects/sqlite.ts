@@ -1,4 +1,6 @@
 import type { Dialect } from "../dialect.ts";
+import { symptomsOf } from "../failure.ts";
+import { sql } from "../statement.ts";
 
 /** SQLite 3.35 and later, D1 and libSQL. */
 export const sqlite: Dialect = {
@@ -8,7 +10,19 @@ export const sqlite: Dialect = {
   fromNothing: "",
   insertIfAbsent: ["INSERT INTO", "ON CONFLICT DO NOTHING"],
   skipLocked: "",
+  joinsPicked: false,
+  refusesLocked: false,
   waitShortly: () => [],
+  // ON CONFLICT ROLLBACK, RAISE(ROLLBACK), a full disk and others end the transaction.
+  async isOpen(execute) {
+    try {
+      await execute(sql("BEGIN"));
+      return false;
+    } catch (error) {
+      if (symptomsOf(error).text.includes("within a transaction")) return true;
+      throw error;
+    }
+  },
   askReplica: undefined,
   tables: [
     `CREATE TABLE IF NOT EXISTS aftercommit_barrier (

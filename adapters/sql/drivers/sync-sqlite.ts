@@ -28,7 +28,9 @@ export function syncSqliteDriver<Sql extends object>(
       connection.exec("BEGIN IMMEDIATE");
       let committing = false;
       try {
-        const value = await work();
+        // Without a pause, where nothing has to be waited for: a pause here would let others find the file locked.
+        const working = work();
+        const value = working instanceof Promise ? await working : working;
         committing = true;
         connection.exec("COMMIT");
         return value;
@@ -43,6 +45,7 @@ export function syncSqliteDriver<Sql extends object>(
   return {
     dialect: sqlite,
     transact: (statements) => transaction(() => statements.map((statement) => connection.execute(statement))),
+    isOpen: () => connection.inTransaction(),
     transaction: (work) => transaction(() => work(handle, async (statement) => connection.execute(statement))),
   };
 }
