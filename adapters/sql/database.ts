@@ -9,6 +9,7 @@ import type { SqlDriver } from "./driver.ts";
 import { RolledBackByDatabase, symptomsOf } from "./failure.ts";
 import type { Failure } from "./failure.ts";
 import { insertConsumed, outcomeOf, selectOutcome, sqlInbox, updateOutcome } from "./inbox.ts";
+import { patiently } from "./patience.ts";
 import { grantsOf, schemaOf } from "./schema.ts";
 import { sql } from "./statement.ts";
 import type { Execute, SqlStatement } from "./statement.ts";
@@ -73,7 +74,7 @@ export function sqlDatabase<Sql, Statement, Results>(
   };
   const transact: Transact = async (statements) => {
     try {
-      return await driver.transact(statements);
+      return await patiently(dialect, () => driver.transact(statements));
     } catch (error) {
       throw explained(error);
     }
@@ -231,19 +232,21 @@ export function sqlDatabase<Sql, Statement, Results>(
         return takenOutcome(error, riders);
       }
     },
+    // In one transaction: a pooler that has none to offer shows here, and not with the first message.
     async verify() {
-      for (const statement of verification(dialect)) {
-        const [found] = await transact([statement]);
-        const replica = found!.rows[0]?.replica;
-        if (replica === true || Number(replica) === 1) {
-          throw new DatabaseNotReadyError("Expected the database that takes writes, found a replica.", {
-            hint: "Connect to the primary: a replica does not know what was decided.",
-          });
-        }
-      }
+      const [found] = await transact(verification(dialect));
+      const replica = found!.rows[0]?.replica;
+      if (replica !== true && Number(replica) !== 1) return;
+      throw new DatabaseNotReadyError("Expected the database that takes writes, found a replica.", {
+        hint: "Connect to the primary: a replica does not know what was decided.",
+      });
     },
     async createTables() {
-      for (const table of dialect.tables) await driver.transact([{ text: table, values: [] }]);
+      for (const table of dialect.tables) {
+        const create = () => driver.transact([{ text: table, values: [] }]);
+        // Of two processes that make a table at once PostgreSQL refuses one, even so; a moment later the table is there.
+        await create().catch(create);
+      }
     },
     ...(driver.close === undefined ? {} : { close: driver.close }),
   };

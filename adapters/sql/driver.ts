@@ -18,7 +18,7 @@ export interface SqlDriver<Sql, Statement, Results> {
   /** Runs a part of a transaction that can be rolled back alone. @default by the SQL statements for it */
   readonly savepoint?: <T>(sql: Sql, work: (sql: Sql) => Promise<T>) => Promise<T>;
   /** Whether the transaction is open as it was begun, where the driver knows. @default asks the database */
-  readonly isOpen?: (sql: Sql) => boolean;
+  readonly isOpen?: (sql: Sql) => boolean | Promise<boolean>;
   /** Runs our statements around the user's in one transaction and one call; resolves to what the user's brought. */
   readonly batch?: (
     before: readonly SqlStatement[],

@@ -27,7 +27,8 @@ async function waited(before: Promise<void>): Promise<void> {
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       const message = `Expected the transaction before this one to end within ${WAIT_MILLIS} ms, found it open. Give work inside of a transaction its handle, not the connection.`;
-      reject(Object.assign(new Error(message), { code: "SQLITE_BUSY" }));
+      // "Busy" in the words of each kind of database: nothing was begun.
+      reject(Object.assign(new Error(message), { code: "SQLITE_BUSY", sqlState: "55P03", errno: 1205 }));
     }, WAIT_MILLIS);
   });
   try {

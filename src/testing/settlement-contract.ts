@@ -82,8 +82,8 @@ function settles(test: Test): void {
   test("a row that is not settled is due again after the time that it names, with its results", async (tested) => {
     const { barrier } = tested.database;
     for (const [id, dueMillis] of [
-      [1, SHORT],
       [2, LONG],
+      [1, SHORT],
     ] as const) {
       await tested.database.write({ decision: newDecision(id) });
       const [row] = (await claimRows(tested)).decided;

@@ -7,7 +7,7 @@ import { inTurn } from "../serial.ts";
 import { numbered } from "../statement.ts";
 import type { Execute } from "../statement.ts";
 import { executeAll } from "./orm-transaction.ts";
-import { isolationLevel } from "./postgres-words.ts";
+import { isolationLevel, takesSavepoint } from "./postgres-words.ts";
 
 /** What is used of a `Client` of pg, by shape. */
 export interface NodePostgresClientLike {
@@ -107,8 +107,12 @@ function nodePostgresDriver(
       return transaction((_, execute) => executeAll(statements, execute), { isolation: "read committed" });
     },
     transaction,
-    // Where the client does not tell, an open transaction is taken for granted: COMMIT tells of one that was aborted.
-    isOpen: (client) => (client.getTransactionStatus?.() ?? "T") === "T",
+    // The work may have ended it by a ROLLBACK of its own.
+    isOpen: (client) => {
+      const status = client.getTransactionStatus?.();
+      if (status === undefined || status === null) return takesSavepoint((text) => client.query(text));
+      return status === "T";
+    },
   };
 }
 

@@ -2,11 +2,12 @@ import { sqlDatabase } from "../database.ts";
 import type { InteractiveDatabase } from "../database.ts";
 import { postgresql } from "../dialects/postgresql.ts";
 import type { SqlDriver } from "../driver.ts";
+import { RolledBackByDatabase } from "../failure.ts";
 import { inTurn } from "../serial.ts";
 import { numbered } from "../statement.ts";
 import type { Execute } from "../statement.ts";
 import { executeAll } from "./orm-transaction.ts";
-import { isolationLevel } from "./postgres-words.ts";
+import { isolationLevel, takesSavepoint } from "./postgres-words.ts";
 
 /** What is used of a `Transaction` of PGlite, by shape. */
 export interface PGliteTransactionLike {
@@ -49,7 +50,10 @@ function pgliteDriver(db: PGliteLike): SqlDriver<PGliteTransactionLike, never, n
   ): Promise<T> => {
     const run = async (tx: PGliteTransactionLike): Promise<T> => {
       if (level !== "") await tx.query(`SET TRANSACTION ${level}`);
-      return work(tx, executeOn(tx));
+      const value = await work(tx, executeOn(tx));
+      // The work may have ended it by itself, and older releases take the end of an aborted transaction for a COMMIT.
+      if (await isOpen(tx)) return value;
+      throw new RolledBackByDatabase("the transaction was over before its COMMIT");
     };
     // PGlite lets transactions wait without end, also one that waits for the one around it.
     return inTurn(db, () => db.transaction(run) as Promise<T>);
@@ -63,7 +67,12 @@ function pgliteDriver(db: PGliteLike): SqlDriver<PGliteTransactionLike, never, n
       return transaction(work, isolationLevel("read committed"));
     },
     transaction: (work, { isolation }) => transaction(work, isolationLevel(isolation)),
+    isOpen,
   };
+}
+
+function isOpen(tx: PGliteTransactionLike): Promise<boolean> {
+  return takesSavepoint((text) => tx.query(text));
 }
 
 function executeOn(tx: PGliteTransactionLike): Execute {

@@ -61,7 +61,10 @@ function postgresJsDriver(sql: PostgresJsLike): SqlDriver<Handle, never, never> 
     const begun = sql.begin(level, async (bare: Handle) => {
       const handle = whileOpen(bare, () => open);
       const execute: Execute = async (statement) => resultOf(await send(handle, statement, prepare));
-      const value = await unlessLost(() => work(handle, execute), () => open);
+      const value = await unlessLost(
+        () => work(handle, execute),
+        () => open,
+      );
       // Sent right before COMMIT, whose own answer is not told: this fails where an error had aborted the transaction.
       last = Promise.resolve(bare.unsafe("SELECT 1"));
       last.catch(() => undefined);
