@@ -1,6 +1,7 @@
 import { UndecodableError } from "../../src/errors.ts";
 import { decodeMessages, decodeResults, encodeMessages } from "../../src/model/barrier-row.ts";
 import type { DecisionRow } from "../../src/model/barrier-row.ts";
+import { utf8Length } from "../../src/model/bytes.ts";
 import type { FoundRow } from "../../src/ports/barrier.ts";
 import type { NewDecision } from "../../src/ports/database.ts";
 import type { Dialect } from "./dialect.ts";
@@ -24,13 +25,22 @@ export const UNDECIDED_UNLESS_LOCKED =
 /** A row as a driver gives it; numbers may be texts or bigints. */
 export type Row = Readonly<Record<string, unknown>>;
 
+/** What the column of sources holds in every dialect. */
+const MAX_SOURCE_BYTES = 2_048;
+
+/** A source as it is written. One that does not fit is refused: a database that cut it off would hide the row from every sweep. */
+export function sourceOf(source: string): string {
+  if (utf8Length(source) <= MAX_SOURCE_BYTES) return source;
+  throw new RangeError(`Expected a source of at most ${MAX_SOURCE_BYTES} bytes, found a longer one. Configure one.`);
+}
+
 /** The plain INSERT of the user's decision: it fails where there is another, at every level of isolation. */
 export function insertDecision(dialect: Dialect, decision: NewDecision): SqlStatement {
   return sql(
     `INSERT INTO aftercommit_barrier (transaction_id, kind, verdict, source, messages, created, due)
      VALUES (?, 'decision', 'committed', ?, ?, ?, ${dialect.now} + ${dialect.integer})`,
     decision.transactionId,
-    decision.source,
+    sourceOf(decision.source),
     encodeMessages(decision.records),
     decision.at,
     decision.dueMillis,

@@ -5,12 +5,12 @@ import {
   columns,
   decodeDecision,
   foundOf,
+  sourceOf,
   textOf,
   UNDECIDED,
   UNDECIDED_UNLESS_LOCKED,
 } from "./barrier-rows.ts";
 import type { Dialect } from "./dialect.ts";
-import { patiently } from "./patience.ts";
 import { deletePicked, updatePicked } from "./picked.ts";
 import { places, sql } from "./statement.ts";
 import type { SqlResult, SqlStatement } from "./statement.ts";
@@ -45,7 +45,7 @@ export function sqlBarrier(dialect: Dialect, transact: Transact): Barrier {
            SELECT ?, 'intent', ?, ?, ${integer}, ${now} + ${integer}, ${integer} ${dialect.fromNothing}
            WHERE NOT EXISTS (SELECT 1 FROM aftercommit_barrier WHERE transaction_id = ? AND kind = 'decision') ${ifAbsent}`,
           transactionId,
-          source,
+          sourceOf(source),
           messages,
           at,
           dueMillis,
@@ -71,7 +71,7 @@ export function sqlBarrier(dialect: Dialect, transact: Transact): Barrier {
 
     // Closing the intent locks it: what is registered later is refused, so that the decision holds all of it.
     async rollBack(transactionId, at, dueMillis) {
-      const statements = [
+      const results = await transact([
         ...dialect.waitShortly(transactionId),
         sql(
           `UPDATE aftercommit_barrier SET settled = ${now}
@@ -90,8 +90,7 @@ export function sqlBarrier(dialect: Dialect, transact: Transact): Barrier {
           `SELECT ${columns(dialect)} FROM aftercommit_barrier WHERE transaction_id = ? AND kind = 'decision'`,
           transactionId,
         ),
-      ];
-      const results = await patiently(dialect, () => transact(statements));
+      ]);
       const row = results.at(-1)!.rows[0];
       return row === undefined ? undefined : decodeDecision(row);
     },
