@@ -62,17 +62,22 @@ export function decodeDecision(row: Row): DecisionRow {
   };
 }
 
+function isOverdue(row: Row): boolean {
+  return Number(row.overdue) === 1;
+}
+
 /** What a transaction's rows tell. */
 export function foundOf(rows: readonly Row[]): FoundRow | undefined {
   const decision = rows.find(({ kind }) => kind === "decision");
   const intent = rows.find(({ kind }) => kind === "intent");
   try {
-    if (decision !== undefined) return { state: "decided", row: decodeDecision(decision) };
+    if (decision !== undefined)
+      return { state: "decided", row: decodeDecision(decision), overdue: isOverdue(decision) };
     if (intent === undefined) return undefined;
     return {
       state: "intended",
       records: decodeMessages(textOf(intent.messages)),
-      overdue: Number(intent.overdue) === 1,
+      overdue: isOverdue(intent),
     };
   } catch (error) {
     if (error instanceof UndecodableError) return { state: "undecodable" };

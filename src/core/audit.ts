@@ -35,7 +35,7 @@ export async function audit(core: Core, report: Counted, inTime: () => boolean):
   const parts = [
     ...[...core.databases.keys()].map((name) => () => auditDatabase(core, name, report, inTime)),
     ...(core.store === undefined ? [] : [() => auditLog(core, core.store!)]),
-    () => auditTransport(core, report),
+    () => auditTransport(core, report, inTime),
   ];
   for (const part of parts) {
     try {
@@ -90,14 +90,21 @@ async function auditLog(core: Core, store: LogStore): Promise<void> {
   );
 }
 
-/** Records the transport's own dead letters that are not known here. */
-async function auditTransport(core: Core, report: Counted): Promise<void> {
+/** Records the transport's own dead letters that are not known here. One that cannot be recorded is found again next time. */
+async function auditTransport(core: Core, report: Counted, inTime: () => boolean): Promise<void> {
   const reports = core.transport?.reports;
   let cursor: string | undefined;
   if (reports === undefined) return;
   for (let page = 0; page < MAX_AUDIT_PAGES; page++) {
     const found = await askTransport(core, "the transport to list its dead letters", () => reports.deadLetters(cursor));
-    for (const letter of found.letters) if ((await recordFailure(core, letter)) === "buried") report.buried++;
+    for (const letter of found.letters) {
+      if (!inTime()) return;
+      try {
+        if ((await recordFailure(core, letter)) === "buried") report.buried++;
+      } catch (error) {
+        core.emit({ type: "recordFailed", error });
+      }
+    }
     cursor = found.cursor;
     if (cursor === undefined) break;
   }

@@ -121,6 +121,8 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
   let unit: UnitOfWork<unknown> | undefined;
   /** Publishes under way: a row waits for them. */
   const underWay = new Set<Promise<unknown>>();
+  /** Savepoints under way: the row is written after them, or it would be undone with one of them. */
+  const parts = new Set<Promise<unknown>>();
   /** SQL transactions under way: the end waits for them. */
   const enclosing = new Set<Promise<unknown>>();
 
@@ -223,6 +225,7 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
       if (consumed !== undefined) await opened.consume(consumed);
       unit = opened;
       const value = await work(opened.sql);
+      while (parts.size > 0) await Promise.all(parts);
       unit = undefined;
       row = await rowFor(database);
       if (consumed !== undefined && value !== undefined)
@@ -288,20 +291,22 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
     );
   };
 
-  const savepoint: Transaction["savepoint"] = async (work) => {
+  const part: Transaction["savepoint"] = async (work) => {
     if (phase !== "running" || unit === undefined) {
       throw levelError(id, "Expected a savepoint inside tx.run, found none running.", {
         hint: "Call it within the work that tx.run is given.",
       });
     }
-    const before = entries.length;
+    const during = entries;
+    const before = during.length;
     try {
       return await unit.savepoint(work as (sql: unknown) => Promise<never>);
     } catch (error) {
-      entries.length = before;
+      during.length = before;
       throw error;
     }
   };
+  const savepoint: Transaction["savepoint"] = (work) => track(parts, part(work));
 
   return {
     tx: { id, level: "barrier", publish, run, batch, savepoint },

@@ -52,7 +52,9 @@ export async function recordFailure(
   if (dead !== undefined && deduplicationId(dead.record) === deduplicationId(record) && !tellsMore(report, dead)) {
     return "known";
   }
-  if (await isDone(core, report.url, parsed.envelope.id)) {
+  const done = isDone(core, report.url, parsed.envelope.id);
+  // A row keeps the report whether or not the log answers; a redrive of what was done after all is a duplicate.
+  if (await (inRow === undefined ? done : done.catch(() => false))) {
     if (inRow === undefined) {
       await askLog(core, "the log to record a delivery", () =>
         logOf(core).transactions.record([{ record, settled: true }]),

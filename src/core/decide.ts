@@ -89,7 +89,8 @@ async function decideNow(
 /** Carries a decision out after the response; a success that had been rolled back is kept for a person. */
 async function finish(core: Core, closed: ClosedTransaction, success: boolean, decision: Decision): Promise<void> {
   if (success !== (decision.verdict === "committed")) {
-    core.emit({ type: "conflict", transactionId: closed.id, deliveries: closed.records.length });
+    const deliveries = closed.records.length + closed.unprotected.length;
+    core.emit({ type: "conflict", transactionId: closed.id, deliveries });
     if (success) await keepConflict(core, closed, decision);
   }
   if (closed.overdue) await releaseHeld(core, closed.id);
@@ -100,7 +101,7 @@ async function finish(core: Core, closed: ClosedTransaction, success: boolean, d
 }
 
 async function keepConflict(core: Core, closed: ClosedTransaction, decision: Decision): Promise<void> {
-  for (const record of closed.records.filter((candidate) => candidate.on === "commit")) {
+  for (const record of [...closed.records, ...closed.unprotected].filter(({ on }) => on === "commit")) {
     try {
       await bury(core, {
         record,
@@ -123,16 +124,26 @@ async function releaseHeld(core: Core, transactionId: string): Promise<void> {
   }
 }
 
-/** After a failure, with the handler known to have ended, one answer of the check counts; no answer leaves it to the sweep. */
+/**
+ * After a failure, with the handler known to have ended, one answer of the check counts; no answer leaves it to the sweep,
+ * which does not know of what only memory holds.
+ */
 async function decideByCheck(core: Core, closed: ClosedTransaction, name: string): Promise<void> {
+  const { id, unprotected } = closed;
+  const [dropped] = await Promise.allSettled([dropUncertain(core, closed)]);
+  const answer = await askCheck(core, name, id, 1);
+  if (answer === "unknown") {
+    if (unprotected.length > 0) core.emit({ type: "lost", transactionId: id, deliveries: unprotected.length });
+    return;
+  }
   try {
-    await dropUncertain(core, closed);
-    const answer = await askCheck(core, name, closed.id, 1);
-    if (answer === "unknown") return;
-    const decision = await decideNow(core, closed.id, answer, "check");
+    if (dropped.status === "rejected") throw dropped.reason;
+    const decision = await decideNow(core, id, answer, "check");
     await finish(core, closed, answer === "committed", decision);
   } catch (error) {
-    core.emit({ type: "undecided", transactionId: closed.id, error });
+    if (!closed.proceed || answer !== "committed") return core.emit({ type: "undecided", transactionId: id, error });
+    const own: Decision = { verdict: answer, decidedAt: core.clock.now() };
+    await unprotectedEnding(core, closed, own, [...closed.records, ...unprotected]).afterwards?.();
   }
 }
 

@@ -3,7 +3,7 @@ import { askDatabase, askInbox } from "./ask.ts";
 import { endBarrier, finishDecision } from "./barrier-end.ts";
 import type { ClosedBarrier, OpenBarrier } from "./barrier-transaction.ts";
 import type { Core } from "./core.ts";
-import { endFailed, lostLease } from "./end-run.ts";
+import { endFailed, lostLease, markDelivered } from "./end-run.ts";
 import type { Consumption, Run } from "./end-run.ts";
 import { encodeOutcome } from "./outcome.ts";
 
@@ -67,16 +67,19 @@ async function tellInbox(core: Core, { inbox, claim }: Run, outcome: string): Pr
 
 function done(
   core: Core,
-  { claim, attempt }: Run,
+  { claim, attempt, record }: Run,
   outcome: string,
   duplicate: boolean,
-  afterwards: (() => Promise<void>) | undefined,
+  send: (() => Promise<void>) | undefined,
 ): Consumption {
   const { consumer, messageId } = claim;
   core.emit(
     duplicate ? { type: "duplicate", consumer, messageId } : { type: "consumed", consumer, messageId, attempt },
   );
-  return { status: "ack", duplicate, outcome, ...(afterwards === undefined ? {} : { afterwards }) };
+  const afterwards = async () => {
+    await Promise.all([markDelivered(core, record), send?.()]);
+  };
+  return { status: "ack", duplicate, outcome, afterwards };
 }
 
 function errorOf(outcome: Exclude<UnitOutcome<undefined>, { status: "committed" | "duplicate" }>): unknown {

@@ -14,6 +14,9 @@ import { finishRows } from "./outbox.ts";
 /** How long a hint waits that only another deployment can follow. */
 const FOREIGN_MILLIS = 300_000;
 
+/** A hint is given before its row is written, and looked at when that is due. */
+const LATER_THAN_ITS_ROW = 1.2;
+
 /** A note in the log that a transaction may need to be looked after in a database. It decides nothing, and may be lost. */
 export interface Hint {
   /** Resolves when it has been given, or could not be. Never rejects. */
@@ -63,7 +66,7 @@ function hintRecord(core: Core, transactionId: string, database: string): Delive
     messageId: transactionId,
     on: "commit" as const,
     database,
-    deadlineMillis: core.settings.resumeAfterMillis,
+    deadlineMillis: core.settings.resumeAfterMillis * LATER_THAN_ITS_ROW,
     send: {},
   };
   return deliveryRecord(facts, "");
@@ -102,8 +105,12 @@ async function followOwn(
   const found = await askDatabase(core, "the database to tell of transactions", () => database.barrier.find(ids));
   const rows = [];
   for (const [id, entry] of found) {
-    if (entry.state === "decided" && !entry.row.settled) rows.push(entry.row);
-    if (entry.state !== "intended" || !entry.overdue) continue;
+    // What is not due yet is in its request's hands, or waits for the transport.
+    if (entry.state === "undecodable" || !entry.overdue) continue;
+    if (entry.state === "decided") {
+      if (!entry.row.settled) rows.push(entry.row);
+      continue;
+    }
     const row = await rollBackIntent(core, database, id);
     if (row !== undefined) rows.push(row);
   }

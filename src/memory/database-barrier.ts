@@ -178,7 +178,7 @@ export function foundRow(
   intent: IntentRow | undefined,
   now: number,
 ): FoundRow | undefined {
-  if (decision !== undefined) return { state: "decided", row: decision.row };
+  if (decision !== undefined) return { state: "decided", row: decision.row, overdue: decision.due <= now };
   return intent && { state: "intended", records: intent.records, overdue: intent.due <= now };
 }
 

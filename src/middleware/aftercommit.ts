@@ -179,9 +179,12 @@ function serve<Env>(options: AftercommitOptions | ((env: Env) => AftercommitOpti
 }
 
 /** A database decides alone. */
-function requireOneLevel({ database, check, commitWhen, whenLogUnavailable }: TransactionOptions = {}): void {
+function requireOneLevel(options: TransactionOptions = {}): void {
+  const { database, check, commitWhen, whenLogUnavailable } = options;
   if (database === undefined) return;
-  const other = Object.entries({ check, commitWhen, whenLogUnavailable }).find(([, value]) => value !== undefined);
+  const prepare = options.prepare === "eager" ? "eager" : undefined;
+  const others = { check, commitWhen, whenLogUnavailable, prepare };
+  const other = Object.entries(others).find(([, value]) => value !== undefined);
   if (other === undefined) return;
   throw new ConfigurationError([
     {

@@ -25,7 +25,7 @@ export interface TransactionOptions<All extends Databases = Databases> {
   readonly check?: string;
   /** What counts as success. A thrown error never does. @default status < 400 */
   readonly commitWhen?: (c: Context) => boolean;
-  /** `"eager"` probes the log before any work, for those who want the 503 then. @default "lazy" */
+  /** `"eager"` probes the log before any work, for those who want the 503 then. Not for a database, which needs no log. @default "lazy" */
   readonly prepare?: "lazy" | "eager";
   /**
    * What a publish does while the log is out of reach: `"reject"` refuses it; `"proceed"` keeps the message in memory, sends

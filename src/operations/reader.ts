@@ -78,7 +78,7 @@ export function combinedReader(core: Core): LogReader {
 
 /** Several lists as one; a cursor says in which of them it goes on, and where. */
 function chained<T>(lists: readonly List<T>[]): (page?: PageOptions) => Promise<Page<T>> {
-  return async ({ cursor = "0:", limit } = {}) => {
+  const read = async (cursor: string, limit: number | undefined): Promise<Page<T>> => {
     const at = Number.parseInt(cursor, 10);
     const inner = cursor.slice(cursor.indexOf(":") + 1);
     const list = lists[at];
@@ -86,6 +86,12 @@ function chained<T>(lists: readonly List<T>[]): (page?: PageOptions) => Promise<
     const found = await list({ ...(limit === undefined ? {} : { limit }), ...(inner === "" ? {} : { cursor: inner }) });
     if (found.cursor !== undefined) return { items: found.items, cursor: `${at}:${found.cursor}` };
     return at + 1 < lists.length ? { items: found.items, cursor: `${at + 1}:` } : { items: found.items };
+  };
+  return async ({ cursor = "0:", limit } = {}) => {
+    let page = await read(cursor, limit);
+    // An empty page looks like the end of the list to people.
+    while (page.items.length === 0 && page.cursor !== undefined) page = await read(page.cursor, limit);
+    return page;
   };
 }
 

@@ -64,10 +64,12 @@ export interface NewIntent {
   readonly dueMillis: number;
 }
 
-/** What is known of a transaction: its decision, or that there is an intent without one. */
+/**
+ * What is known of a transaction: its decision, or that there is an intent without one. `overdue` where it is due to be
+ * looked after by now, on the database's clock.
+ */
 export type FoundRow =
-  | { readonly state: "decided"; readonly row: DecisionRow }
-  /** `overdue` where the outcome is to be looked into by now, on the database's clock. */
+  | { readonly state: "decided"; readonly row: DecisionRow; readonly overdue: boolean }
   | { readonly state: "intended"; readonly records: readonly DeliveryRecord[]; readonly overdue: boolean }
   /** Written by a release that this one cannot read. */
   | { readonly state: "undecodable" };

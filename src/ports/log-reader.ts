@@ -66,7 +66,7 @@ export interface TransactionView {
 
 /** How much there is of everything. */
 export interface LogCounts {
-  /** Deliveries that are not settled. */
+  /** Deliveries that are not settled; at `barrier` transactions, and the hints that stand for them. */
   readonly unsettled: number;
   /** Deliveries that wait for a person. */
   readonly held: number;

@@ -205,6 +205,19 @@ function finds(test: Test): void {
     expectEqual(overdue, [true, false], "which are overdue");
   });
 
+  test("a decision is overdue once it is to be gone on with, on the database's clock", async (tested) => {
+    const { barrier } = tested.database;
+    await tested.database.write({ decision: newDecision(1, { dueMillis: SHORT }) });
+    await tested.database.write({ decision: newDecision(2, { dueMillis: LONG }) });
+    await tested.advance(PAST_SHORT);
+    const found = await barrier.find([sampleId(1), sampleId(2)]);
+    const overdue = [1, 2].map((id) => {
+      const row = found.get(sampleId(id));
+      return row?.state === "decided" ? row.overdue : undefined;
+    });
+    expectEqual(overdue, [true, false], "which are overdue");
+  });
+
   test("transactions whose ids differ in case alone are two", async ({ database }) => {
     await database.barrier.intend(newIntent("order-1-a"));
     await database.write({ decision: newDecision("order-1-A") });

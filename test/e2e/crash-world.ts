@@ -24,32 +24,70 @@ export interface Process {
   /** What it awaited, by name. */
   readonly awaited: string[];
   dead: boolean;
+  /** Resolves at its death: what it has open breaks off then. */
+  readonly died: Promise<void>;
+  /** Ends it. */
+  die(): void;
 }
 
 /** A process that goes wrong at one await; without a fault it is sound. */
 export function processWith(fault?: Fault, at = -1): Process {
-  return { fault, at, awaited: [], dead: false };
+  let broken = (): void => undefined;
+  const died = new Promise<void>((resolve) => (broken = resolve));
+  return {
+    fault,
+    at,
+    awaited: [],
+    dead: false,
+    died,
+    die() {
+      this.dead = true;
+      broken();
+    },
+  };
 }
 
-const NEVER = new Promise<never>(() => undefined);
+/** The answer that a dead process gets. */
+export const NEVER = new Promise<never>(() => undefined);
+
+/** Counts an await, and says what goes wrong with it. */
+export function faultAt(process: Process, name: string): Fault | undefined {
+  return process.awaited.push(name) - 1 === process.at ? process.fault : undefined;
+}
 
 /** Passes a call of the outside through a process's fault. A dead process gets no answers any more. */
 export async function await_<T>(process: Process, name: string, call: () => T | Promise<T>): Promise<T> {
   if (process.dead) return NEVER;
-  const number = process.awaited.push(name) - 1;
-  const fault = number === process.at ? process.fault : undefined;
-  if (fault === "diesBefore") process.dead = true;
+  const fault = faultAt(process, name);
+  if (fault === "diesBefore") process.die();
   if (process.dead) return NEVER;
   if (fault === "failsBeforeItActs") throw new Error(`${name} failed`);
   const result = await call();
-  if (fault === "diesAfter") process.dead = true;
+  if (fault === "diesAfter") process.die();
   if (process.dead) return NEVER;
   if (fault === "actsAndReplyIsLost") throw new Error(`the reply of ${name} was lost`);
   return result;
 }
 
+/** Runs a scenario once for each await that it has. */
+export async function atEachAwait(fault: Fault, run: (process: Process) => Promise<void>): Promise<number> {
+  for (let at = 0; at < 200; at++) {
+    const process = processWith(fault, at);
+    try {
+      await run(process);
+    } catch (error) {
+      throw new Error(
+        `await ${at} (${process.awaited[at] ?? "none"}): ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      );
+    }
+    if (process.awaited.length <= at) return at;
+  }
+  throw new Error("a scenario without end");
+}
+
 /** An object whose every method is a fault point of the process. */
-function through<T extends object>(process: Process, name: string, target: T): T {
+export function through<T extends object>(process: Process, name: string, target: T): T {
   return new Proxy(target, {
     get(object, key) {
       const value = Reflect.get(object, key) as unknown;
@@ -60,7 +98,8 @@ function through<T extends object>(process: Process, name: string, target: T): T
   });
 }
 
-function storeOf(process: Process, store: MemoryStore): LogStore {
+/** A store whose every call is a fault point of the process. */
+export function storeOf(process: Process, store: LogStore): LogStore {
   return {
     transactions: through(process, "log", store.transactions),
     deadLetters: through(process, "deadLetters", store.deadLetters),
@@ -72,7 +111,8 @@ function storeOf(process: Process, store: MemoryStore): LogStore {
   };
 }
 
-function transportOf(process: Process, transport: MemoryTransport, receiver: MemoryReceiver): Transport {
+/** A transport whose every call is a fault point of the process. */
+export function transportOf(process: Process, transport: MemoryTransport, receiver: MemoryReceiver): Transport {
   return {
     publish: (dispatches) => await_(process, "transport.publish", () => transport.publish(dispatches)),
     reports: through(process, "reports", transport.reports),
@@ -213,7 +253,11 @@ export function start(
 const PATIENCE = 60;
 
 /** Lets the world go on until a call answers, or its process is dead. */
-export async function outcomeOf<T>(world: World, process: Process, call: Promise<T>): Promise<T | "died"> {
+export async function outcomeOf<T>(
+  world: Pick<World, "clock">,
+  process: Process,
+  call: Promise<T>,
+): Promise<T | "died"> {
   const ended: { value?: T; error?: unknown; done: boolean } = { done: false };
   call.then(
     (value) => Object.assign(ended, { value, done: true }),
@@ -231,7 +275,7 @@ export async function outcomeOf<T>(world: World, process: Process, call: Promise
 
 /** Delivers one dispatch as the transport does, once; `"died"` where the process died under it. */
 export async function deliver(
-  world: World,
+  world: Pick<World, "clock" | "receiver">,
   shop: Start,
   dispatch: Dispatch,
   attempt: number,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import {
+  atEachAwait,
   BEHAVIOURS,
   FAULTS,
   deliver,
@@ -20,23 +21,6 @@ import type { Behaviour, Process, World } from "./crash-world.ts";
 
 const LEVELS = ["checked", "marked"] as const;
 type Level = (typeof LEVELS)[number];
-
-/** Runs a scenario once for each await that it has. */
-async function atEachAwait(fault: (typeof FAULTS)[number], run: (process: Process) => Promise<void>): Promise<number> {
-  for (let at = 0; at < 200; at++) {
-    const process = processWith(fault, at);
-    try {
-      await run(process);
-    } catch (error) {
-      throw new Error(
-        `await ${at} (${process.awaited[at] ?? "none"}): ${error instanceof Error ? error.message : String(error)}`,
-        { cause: error },
-      );
-    }
-    if (process.awaited.length <= at) return at;
-  }
-  throw new Error("a scenario without end");
-}
 
 const effectsOf = (world: World, consumer: string) => world.effects.filter((effect) => effect.consumer === consumer);
 

@@ -8,7 +8,9 @@ import { inTurn } from "../serial.ts";
 import type { SqlResult, SqlStatement } from "../statement.ts";
 import { drizzleQuery, resultOf } from "./drizzle-result.ts";
 import type { DrizzleSqlTag } from "./drizzle-result.ts";
-import { bringsRows, executeAll, ormStatement, ormTransaction } from "./orm-transaction.ts";
+import { causeOf, isPostgresJs, postgresJsTransaction } from "./drizzle-session.ts";
+import type { DrizzleSession } from "./drizzle-session.ts";
+import { bringsRows, executeAll, ormStatement, ormTransaction, READ_COMMITTED } from "./orm-transaction.ts";
 import type { RunTransaction } from "./orm-transaction.ts";
 import { syncSqliteDriver } from "./sync-sqlite.ts";
 
@@ -45,7 +47,7 @@ export interface DrizzleOptions {
 
 /**
  * A database through drizzle-orm: PostgreSQL (node-postgres, postgres.js, PGlite, Neon over WebSockets), SQLite
- * (better-sqlite3, libSQL) and MySQL (mysql2). For D1 there is and Neon over HTTP there is {@link drizzleBatch}.
+ * (better-sqlite3, libSQL) and MySQL (mysql2). For D1, and for Neon over HTTP, there is {@link drizzleBatch}.
  *
  * @example
  * ```ts
@@ -63,33 +65,31 @@ export function drizzleOrm<Db extends DrizzleLike>(
   db: Db,
   { sql, dialect }: DrizzleOptions,
 ): InteractiveDatabase<DrizzleHandle<Db>> {
-  const session = db as unknown as Session;
+  const session = db as unknown as DrizzleSession;
   const driver =
     session.resultKind === "sync" ? syncDriver(session, sql) : asyncDriver(session, sql, dialectOf(dialect));
   return sqlDatabase(driver) as unknown as InteractiveDatabase<DrizzleHandle<Db>>;
 }
 
-/** What is used of databases and transactions alike; which of it there is depends on the dialect. */
-interface Session {
-  readonly resultKind?: unknown;
-  /** The driver's own; that of postgres.js is a function. */
-  readonly $client?: object & { readonly inTransaction?: boolean; readonly protocol?: string };
-  execute(query: object): PromiseLike<unknown>;
-  run(query: object): unknown;
-  all(query: object): unknown;
-  transaction<T>(work: (tx: Session) => Promise<T>, config?: object): Promise<T>;
-}
-
-function asyncDriver(db: Session, sql: DrizzleSqlTag, dialect: Dialect): SqlDriver<Session, never, never> {
-  const execute = async (session: Session, statement: SqlStatement): Promise<SqlResult> => {
+function asyncDriver(
+  db: DrizzleSession,
+  sql: DrizzleSqlTag,
+  dialect: Dialect,
+): SqlDriver<DrizzleSession, never, never> {
+  const execute = async (session: DrizzleSession, statement: SqlStatement): Promise<SqlResult> => {
     // drizzle counts the placeholders of PostgreSQL itself.
     const query = drizzleQuery(sql, dialect.name === "mysql" ? ormStatement(dialect, statement) : statement);
-    if (dialect.name !== "sqlite") return resultOf(await session.execute(query));
-    return resultOf(await (bringsRows(statement) ? session.all(query) : session.run(query)));
+    try {
+      if (dialect.name !== "sqlite") return resultOf(await session.execute(query));
+      return resultOf(await (bringsRows(statement) ? session.all(query) : session.run(query)));
+    } catch (error) {
+      throw causeOf(error);
+    }
   };
   const begin =
-    (config: object | undefined): RunTransaction<Session> =>
+    (config: object | undefined): RunTransaction<DrizzleSession> =>
     (work) => {
+      if (isPostgresJs(db)) return postgresJsTransaction(db, config, work);
       const transaction = () => db.transaction(work, config);
       // libSQL waits for another transaction on its file with this whole process stopped, and so that one never ends.
       return db.$client?.protocol === "file" ? inTurn(db.$client, transaction) : transaction();
@@ -100,12 +100,12 @@ function asyncDriver(db: Session, sql: DrizzleSqlTag, dialect: Dialect): SqlDriv
     async transact(statements) {
       const [first, ...others] = statements;
       if (first !== undefined && others.length === 0) return [await execute(db, first)];
-      const config = configOf(dialect, dialect.name === "mysql" ? { isolation: "read committed" } : {});
+      const config = configOf(dialect, READ_COMMITTED);
       return ormTransaction(dialect, begin(config), execute, (_, executeOne) => executeAll(statements, executeOne));
     },
     transaction: (work, options) => ormTransaction(dialect, begin(configOf(dialect, options)), execute, work),
     // postgres.js rolls a whole transaction back for any error within, unless it met a savepoint of postgres.js' own.
-    ...(typeof db.$client === "function" && { savepoint: (tx, part) => tx.transaction(part) }),
+    ...(isPostgresJs(db) && { savepoint: (tx, part) => tx.transaction(part) }),
   };
 }
 
@@ -114,7 +114,7 @@ function configOf(dialect: Dialect, { isolation }: UnitOptions): object | undefi
   return isolation === undefined ? undefined : { isolationLevel: isolation };
 }
 
-function syncDriver(db: Session, sql: DrizzleSqlTag): SqlDriver<Session, never, never> {
+function syncDriver(db: DrizzleSession, sql: DrizzleSqlTag): SqlDriver<DrizzleSession, never, never> {
   return syncSqliteDriver(db, {
     exec: (text) => void db.run(drizzleQuery(sql, { text, values: [] })),
     execute(statement) {

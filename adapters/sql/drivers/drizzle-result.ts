@@ -33,7 +33,7 @@ interface RawResult {
 /** Reads the result of a statement, whichever driver it comes from. */
 export function resultOf(result: unknown): SqlResult {
   const raw = isPair(result) ? result[0] : result;
-  if (Array.isArray(raw)) return { rows: raw as Rows, changes: Number((raw as RawResult).count ?? 0) };
+  if (Array.isArray(raw)) return { rows: raw as Rows, changes: (raw as RawResult).count ?? 0 };
   const { rows, results, ...counts } = raw as RawResult;
   return { rows: rows ?? results ?? [], changes: changesOf(counts) };
 }

@@ -5,7 +5,7 @@ import type { Dialect } from "../dialect.ts";
 import { RolledBackByDatabase } from "../failure.ts";
 import { dialectOf } from "../schema.ts";
 import type { SqlResult, SqlStatement } from "../statement.ts";
-import { executeAll, ormStatement, ormTransaction } from "./orm-transaction.ts";
+import { executeAll, ormStatement, ormTransaction, READ_COMMITTED } from "./orm-transaction.ts";
 import type { RunTransaction } from "./orm-transaction.ts";
 
 /** What is used of a `Kysely`, by shape. */
@@ -67,8 +67,9 @@ export function kysely<Db extends KyselyLike>(
     async transact(statements) {
       const [first, ...others] = statements;
       if (first !== undefined && others.length === 0) return [await execute(root, first)];
-      const options: UnitOptions = name === "mysql" ? { isolation: "read committed" } : {};
-      return ormTransaction(dialect, begin(options), execute, (_, executeOne) => executeAll(statements, executeOne));
+      return ormTransaction(dialect, begin(READ_COMMITTED), execute, (_, executeOne) =>
+        executeAll(statements, executeOne),
+      );
     },
     transaction: (work, options) => ormTransaction(dialect, begin(options), execute, work),
   });

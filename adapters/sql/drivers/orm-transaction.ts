@@ -1,7 +1,11 @@
+import type { UnitOptions } from "../../../src/ports/database.ts";
 import type { Dialect } from "../dialect.ts";
 import { numbered, sql } from "../statement.ts";
 import type { Execute, SqlResult, SqlStatement } from "../statement.ts";
 import { mysqlText } from "./mysql-text.ts";
+
+/** For statements of ours alone: stricter levels refuse, or lock gaps, where these need neither. */
+export const READ_COMMITTED: UnitOptions = { isolation: "read committed" };
 
 /** How an ORM runs a transaction: it begins it, gives its handle to `work`, then commits, or rolls back what throws. */
 export type RunTransaction<Tx> = <T>(work: (tx: Tx) => Promise<T>) => Promise<T>;
@@ -20,11 +24,14 @@ export async function ormTransaction<Tx, T>(
   work: (tx: Tx, execute: Execute) => Promise<T>,
 ): Promise<T> {
   let thrown: { readonly error: unknown } | undefined;
+  let open = true;
   try {
     return await run(async (tx) => {
       try {
         let decided = false;
         const value = await work(tx, async (statement) => {
+          // The handle may lead to a connection that has another transaction by now, or none.
+          if (!open) throw new Error("Expected a statement within its transaction, found the transaction over.");
           const result = await execute(tx, statement);
           decided = statement.text.startsWith("INSERT INTO aftercommit_barrier");
           return result;
@@ -38,6 +45,8 @@ export async function ormTransaction<Tx, T>(
     });
   } catch (error) {
     throw thrown === undefined ? error : thrown.error;
+  } finally {
+    open = false;
   }
 }
 

@@ -8,7 +8,7 @@ import type { Dialect } from "../dialect.ts";
 import { RolledBackByDatabase, symptomsOf } from "../failure.ts";
 import { dialectOf } from "../schema.ts";
 import type { SqlResult, SqlStatement } from "../statement.ts";
-import { bringsRows, executeAll, ormStatement, ormTransaction } from "./orm-transaction.ts";
+import { bringsRows, executeAll, ormStatement, ormTransaction, READ_COMMITTED } from "./orm-transaction.ts";
 import type { RunTransaction } from "./orm-transaction.ts";
 
 /** What is used of a `PrismaClient`, by shape. */
@@ -34,7 +34,8 @@ export interface PrismaOptions {
 }
 
 /**
- * A database through Prisma: PostgreSQL, SQLite or MySQL, by any driver adapter.
+ * A database through Prisma: PostgreSQL, SQLite or MySQL, by any driver adapter. `tx.savepoint` needs a Prisma whose
+ * transactions nest, as those of 7.10 do.
  *
  * @example
  * ```ts
@@ -76,12 +77,31 @@ export function prismaOrm<Client extends PrismaLike>(
     async transact(statements) {
       const [first, ...others] = statements;
       if (first !== undefined && others.length === 0) return [await execute(root, first)];
-      const options: UnitOptions = name === "mysql" ? { isolation: "read committed" } : {};
-      return ormTransaction(dialect, begin(options), execute, (_, executeOne) => executeAll(statements, executeOne));
+      return ormTransaction(dialect, begin(READ_COMMITTED), execute, (_, executeOne) =>
+        executeAll(statements, executeOne),
+      );
     },
     transaction: (work, options) => ormTransaction(dialect, begin(options), execute, work),
+    // Raw statements are prepared, and MySQL prepares no SAVEPOINT.
+    savepoint: nestedTransaction(),
   });
   return database as unknown as InteractiveDatabase<PrismaTransaction<Client>>;
+}
+
+/** Parts by transactions within transactions, which Prisma wants to be asked for on the innermost one. */
+function nestedTransaction(): <T>(tx: Executor, part: (tx: Executor) => Promise<T>) => Promise<T> {
+  const innermost = new WeakMap<Executor, Executor>();
+  return async (tx, part) => {
+    const outer = innermost.get(tx) ?? tx;
+    try {
+      return await outer.$transaction((inner) => {
+        innermost.set(tx, inner);
+        return part(inner);
+      }, {});
+    } finally {
+      innermost.set(tx, outer);
+    }
+  };
 }
 
 const LEVELS: Readonly<Record<Isolation, string>> = {

@@ -1,15 +1,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Redis } from "@upstash/redis";
-import { upstashRedis } from "aftercommit/upstash-redis";
+import { DatabaseSync } from "node:sqlite";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { startDevServer } from "../../../adapters/dev/index.ts";
-import { sqliteOrders } from "../../../examples/shop/sqlite-orders.ts";
 import { findFreePort } from "../free-port.ts";
 import { startDeno } from "./deno-process.ts";
 
-test("on Deno, one order makes one delivery for each destination, and one effect of each", async () => {
+test("on Deno, one order makes one delivery for each destination, and one effect of each, all decided by its SQLite file", async () => {
   const directory = await mkdtemp(join(tmpdir(), "aftercommit-deno-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const dev = await startDevServer();
@@ -33,8 +31,7 @@ test("on Deno, one order makes one delivery for each destination, and one effect
   const response = await fetch(`${url}/orders`, { method: "POST", body: JSON.stringify({ item: "tea", cents: 420 }) });
   expect(response.status).toBe(201);
   const { orderId } = (await response.json()) as { orderId: string };
-  const { reader } = upstashRedis(new Redis({ url: dev.redis.url, token: dev.redis.token }), { namespace: "shop" });
-  await vi.waitFor(async () => expect(await reader.counts()).toMatchObject({ unsettled: 0, held: 0, dead: 0 }), {
+  await vi.waitFor(() => expect(dev.qstash.engine.stats()).toMatchObject({ delivered: 2 }), {
     timeout: 10_000,
     interval: 20,
   });
@@ -43,11 +40,23 @@ test("on Deno, one order makes one delivery for each destination, and one effect
   expect((await fetch(`${url}/consumers/receipt`, { method: "POST", body: "{}" })).status).toBe(401);
   expect(await deno.stop()).toBe(0);
 
-  const { database } = sqliteOrders(file);
-  const effects = database.prepare("select consumer, order_id from effects order by consumer").all();
-  database.close();
-  expect(effects.map((effect) => ({ ...effect }))).toEqual([
+  const database = new DatabaseSync(file, { readOnly: true });
+  const read = (sql: string) =>
+    database
+      .prepare(sql)
+      .all()
+      .map((row) => ({ ...row }));
+  expect(read("select consumer, order_id from effects order by consumer")).toEqual([
     { consumer: "receipt", order_id: orderId },
     { consumer: "stock", order_id: orderId },
   ]);
+  const [row] = read(
+    "select id, verdict, settled from orders join aftercommit_barrier on transaction_id = tx_id and kind = 'decision'",
+  );
+  expect(row).toEqual({ id: orderId, verdict: "committed", settled: expect.any(Number) as number });
+  expect(read("select distinct consumer from aftercommit_inbox order by consumer")).toEqual([
+    { consumer: "receipt" },
+    { consumer: "stock" },
+  ]);
+  database.close();
 });

@@ -4,10 +4,15 @@ import type { DevServer } from "../../../adapters/dev/index.ts";
 import { findFreePort } from "../free-port.ts";
 import { bundleWorker } from "./bundle.ts";
 
+/** A D1 database as a Worker meets it. */
+export type D1Database = Awaited<ReturnType<Miniflare["getD1Database"]>>;
+
 /** A Worker in workerd, on a loopback port of its own. */
 export interface WorkerProcess {
   readonly url: string;
-  /** Reads from its D1 database. */
+  /** Its D1 database. */
+  readonly database: D1Database;
+  /** Reads from it. */
   query(sql: string): Promise<readonly unknown[]>;
   /** Fires the Cron Trigger, and waits for its end. */
   scheduled(): Promise<void>;
@@ -54,6 +59,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerProcess
   await createTables(database);
   return {
     url,
+    database,
     async query(sql) {
       return (await database.prepare(sql).all()).results;
     },
