@@ -5,7 +5,7 @@ import { askDatabase, askLog, askTransport } from "./ask.ts";
 import type { Core } from "./core.ts";
 import { withDatabase } from "./databases.ts";
 import { recordFailure } from "./dead-letters.ts";
-import { rollBackIntent } from "./hint.ts";
+import { checkBackIntent } from "./check-back-intent.ts";
 import { finishRows } from "./outbox.ts";
 import type { Counted } from "./sweep.ts";
 
@@ -77,7 +77,7 @@ async function auditDatabase(core: Core, name: string, report: Counted, inTime: 
 async function decideIntents(core: Core, database: AnyDatabase, transactionIds: readonly string[]): Promise<number> {
   const rows = [];
   for (const id of transactionIds) {
-    const row = await rollBackIntent(core, database, id);
+    const row = await checkBackIntent(core, database, id);
     if (row !== undefined && !row.settled) rows.push(row);
   }
   return (await finishRows(core, database, rows)).published;

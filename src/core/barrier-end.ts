@@ -5,6 +5,7 @@ import type { ClosedBarrier } from "./barrier-transaction.ts";
 import type { Core } from "./core.ts";
 import { NOTHING_LEFT } from "./decide.ts";
 import type { Ending } from "./decide.ts";
+import { commitEmpty } from "./check-back-intent.ts";
 import { finishRows } from "./outbox.ts";
 import { notCommittedError } from "./transaction-errors.ts";
 
@@ -13,7 +14,7 @@ import { notCommittedError } from "./transaction-errors.ts";
  * committed no row is rolled back, whatever the handler answered. No I/O before the response; never rejects.
  */
 export function endBarrier(core: Core, closed: ClosedBarrier, success: boolean): Ending {
-  const { id, phase, decision, waiting, intent, hint } = closed;
+  const { id, phase, decision, waiting, dropped, intent, hint } = closed;
   // On Workers what nobody waits for is cut off with the response.
   const given = hint && (async () => void (await hint.given));
   if (phase === "committed") {
@@ -23,10 +24,11 @@ export function endBarrier(core: Core, closed: ClosedBarrier, success: boolean):
   }
   if (phase === "unknown") return { ...NOTHING_LEFT, undecided: true, afterwards: () => lookAgain(core, closed) };
   if (phase === "late") return { ...NOTHING_LEFT, afterwards: given };
-  if (waiting.length > 0 && !intent.kept)
-    core.emit({ type: "decided", transactionId: id, verdict: "rolledBack", by: "request" });
-  const afterwards = intent.kept ? () => rollBack(core, closed) : hint && (() => hint.drop());
-  const forgotten = phase === "open" && success && !closed.ran && waiting.length > 0;
+  if (dropped && !intent.kept) core.emit({ type: "decided", transactionId: id, verdict: "rolledBack", by: "request" });
+  // What a run of the same message has done before is not undone by this one.
+  const end = phase === "duplicate" ? commitNothing : rollBack;
+  const afterwards = intent.kept ? () => end(core, closed) : hint && (() => hint.drop());
+  const forgotten = phase === "open" && success && waiting.length > 0;
   return { ...NOTHING_LEFT, ...(forgotten ? { error: notCommittedError(id, waiting.length) } : {}), afterwards };
 }
 
@@ -74,6 +76,11 @@ function rollBack(core: Core, closed: ClosedBarrier): Promise<void> {
       core.emit({ type: "decided", transactionId: closed.id, verdict: "rolledBack", by: "request" });
     return row;
   });
+}
+
+/** Decides against messages for a rollback where nothing else is to be decided. */
+function commitNothing(core: Core, closed: ClosedBarrier): Promise<void> {
+  return finish(core, closed, () => closed.use((database) => commitEmpty(core, database, closed.id)));
 }
 
 /** Sends what a decision sends, and takes the hint back once nothing is left of it. What fails is found by a sweep. */

@@ -76,14 +76,18 @@ export interface ClosedBarrier {
   readonly phase: Exclude<Phase, "running" | "committing" | "ended">;
   /** What its row holds, once it is committed with one. */
   readonly decision: NewDecision | undefined;
-  /** Published, and in no row. */
+  /** Published, in no row, and not for work that was rolled back. */
   readonly waiting: readonly DeliveryRecord[];
-  /** Whether `run` or `batch` was called at all. */
-  readonly ran: boolean;
+  /** Whether anything was published that is in no row. */
+  readonly dropped: boolean;
+  /** Whether its work was rolled back, and not done again. */
+  readonly failed: boolean;
+  /** What the work of a consumed message came to, as JSON: now, or when it was done before. */
+  readonly outcome: string;
   readonly intent: IntentKeeper;
   readonly hint: Hint | undefined;
-  /** Makes the decision of what waits, for whoever writes it instead of `run`. */
-  decide(): NewDecision;
+  /** Makes a decision that sends these, for whoever writes it instead of `run`. */
+  decide(records: readonly DeliveryRecord[]): NewDecision;
   /** Opens its database. */
   use<T>(act: (database: AnyDatabase) => Promise<T>): Promise<T>;
 }
@@ -98,6 +102,8 @@ export interface OpenBarrier {
 /** What waits to ride in the row: the records of one publish, once they are built. */
 interface Entry {
   records: readonly DeliveryRecord[];
+  /** The work that it was to ride with was rolled back: only a later run takes it along. */
+  left: boolean;
 }
 
 /** How one SQL transaction ended, and the row that it wrote. */
@@ -115,8 +121,9 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
   let phase: Phase = "open";
   let entries: Entry[] = [];
   let messages = 0;
+  let failed = false;
+  let workOutcome = "null";
   let decision: NewDecision | undefined;
-  let ran = false;
   let hint: Hint | undefined;
   let unit: UnitOfWork<unknown> | undefined;
   /** Publishes under way: a row waits for them. */
@@ -137,27 +144,36 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
   };
   const enclose = <T>(work: Promise<T>): Promise<T> => track(enclosing, work);
 
+  /** Whether the message that it consumes was done by an earlier run: then nothing of it is to be undone. */
+  const isDoneBefore = async (): Promise<boolean> => {
+    if (consumed === undefined || intent.kept) return false;
+    const look = (database: AnyDatabase) =>
+      askDatabase(core, "the database to tell of a message", () => database.inbox.look(consumed.claim));
+    return (await use(look)).state === "done";
+  };
+
   const publish: Transaction["publish"] = async (topic, data, publishOptions = {}) => {
     if (phase !== "open" && phase !== "running") throw decidedError(id);
     const forRollback = publishOptions.on === "rollback";
     if (forRollback && phase === "running") throw rollbackInsideError(id);
     const index = messages++;
-    const entry: Entry = { records: [] };
+    const entry: Entry = { records: [], left: false };
     if (!forRollback) entries.push(entry);
     const prepared = async (): Promise<PublishedMessage> => {
       const records = await halfMessages(core, options, index, topic, data, publishOptions);
       hint ??= giveHint(core, id, name);
-      if (forRollback) await intent.add(records);
-      else entry.records = records;
+      if (!forRollback) entry.records = records;
+      else if (!(await isDoneBefore())) await intent.add(records);
       return { id: records[0]!.messageId };
     };
     return track(underWay, prepared());
   };
 
-  const decide = (): NewDecision => ({
+  const recordsOf = (some: readonly Entry[]): readonly DeliveryRecord[] => some.flatMap((entry) => entry.records);
+  const decide = (records: readonly DeliveryRecord[]): NewDecision => ({
     transactionId: id,
     source: core.settings.source,
-    records: entries.flatMap((entry) => entry.records),
+    records,
     at: core.clock.now(),
     dueMillis: core.settings.resumeAfterMillis,
   });
@@ -166,7 +182,7 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
   const rowFor = async (database: AnyDatabase): Promise<NewDecision | undefined> => {
     phase = "committing";
     await Promise.all(underWay);
-    const row = decide();
+    const row = decide(recordsOf(entries));
     if (row.records.length === 0 && !intent.kept) return undefined;
     requireRoom(row, database, name);
     core.emit({ type: "prepared", transactionId: id, deliveries: row.records.length, level: "barrier" });
@@ -178,7 +194,6 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
     if (phase !== "open") throw decidedError(id);
     if (asked !== name) throw otherDatabaseError(id, asked, name);
     phase = "running";
-    ran = true;
   };
 
   /** Takes in how the SQL transaction ended; what it throws is for the handler. */
@@ -195,13 +210,16 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
     }
     if (outcome.status === "rolledBack") {
       phase = "open";
+      failed = true;
       entries = [...kept];
+      for (const entry of entries) entry.left = true;
       if (outcome.retryable && intent.kept && (await isRolledBack(core, use, id))) phase = "late";
       throw phase === "late" ? new RolledBackError(id, outcome.error) : outcome.error;
     }
     entries = [];
     if (outcome.status === "duplicate") {
       phase = "duplicate";
+      workOutcome = outcome.outcome;
       return JSON.parse(outcome.outcome) as T;
     }
     phase = outcome.status;
@@ -228,8 +246,10 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
       while (parts.size > 0) await Promise.all(parts);
       unit = undefined;
       row = await rowFor(database);
-      if (consumed !== undefined && value !== undefined)
-        await opened.keepOutcome(consumed.claim, encodeOutcome(core, value));
+      if (consumed !== undefined && value !== undefined) {
+        workOutcome = encodeOutcome(core, value);
+        await opened.keepOutcome(consumed.claim, workOutcome);
+      }
       if (row !== undefined) await opened.decide(row);
       return value;
     }, runOptions);
@@ -315,8 +335,22 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
       const closedIn = phase as ClosedBarrier["phase"];
       if (phase === "open") phase = "ended";
       while (underWay.size > 0) await Promise.all(underWay);
-      const waiting = entries.flatMap((entry) => entry.records);
-      return { id, database: name, phase: closedIn, decision, waiting, ran, intent, hint, decide, use };
+      const waiting = recordsOf(entries.filter((entry) => !entry.left));
+      const dropped = recordsOf(entries).length > 0;
+      return {
+        id,
+        database: name,
+        phase: closedIn,
+        decision,
+        waiting,
+        dropped,
+        failed,
+        outcome: workOutcome,
+        intent,
+        hint,
+        decide,
+        use,
+      };
     },
   };
 }

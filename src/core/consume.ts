@@ -44,8 +44,8 @@ export interface Message<Data, All extends Databases = Databases> {
   readonly tx: Transaction<All>;
   /**
    * Does the message's work as one SQL transaction, with the message's own inbox row and with what it publishes: the
-   * effect is exactly once. A message that is done already runs nothing, and resolves to what the work returned then, as
-   * JSON holds it. Needs a consumer with a `database`.
+   * effect is exactly once. What the work returns is the message's outcome, whatever the handler returns; a message that
+   * is done already runs nothing, and resolves to that outcome as JSON holds it. Needs a consumer with a `database`.
    *
    * @throws {TransactionStateError} where the consumer has no such database, or has run before.
    * @throws {OutcomeUnknownError} where the answer to COMMIT was lost: let it through, the retry finds out.

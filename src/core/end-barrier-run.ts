@@ -1,4 +1,3 @@
-import type { UnitOutcome } from "../ports/database.ts";
 import { askDatabase, askInbox } from "./ask.ts";
 import { endBarrier, finishDecision } from "./barrier-end.ts";
 import type { ClosedBarrier, OpenBarrier } from "./barrier-transaction.ts";
@@ -17,16 +16,15 @@ export async function completeBarrierRun(
   open: OpenBarrier,
   returned: unknown,
 ): Promise<Consumption> {
-  const outcome = encodeOutcome(core, returned);
   const closed = await open.close();
   if (closed.phase === "unknown" || closed.phase === "late") {
     const error = new Error(`the handler went on after its transaction had ended as "${closed.phase}"`);
     return endFailed(core, run, error, endBarrier(core, closed, false).afterwards);
   }
-  if (closed.phase === "open") return completeOpen(core, run, closed, outcome);
+  if (closed.phase === "open") return completeOpen(core, run, closed, encodeOutcome(core, returned));
   await run.lease.stop();
-  await tellInbox(core, run, outcome);
-  return done(core, run, outcome, closed.phase === "duplicate", endBarrier(core, closed, true).afterwards);
+  await tellInbox(core, run, closed.outcome);
+  return done(core, run, closed.outcome, closed.phase === "duplicate", endBarrier(core, closed, true).afterwards);
 }
 
 /** The handler failed: what its SQL transaction committed stands, all else is undone. */
@@ -35,24 +33,39 @@ export async function failBarrierRun(core: Core, run: Run, open: OpenBarrier, er
   return endFailed(core, run, error, endBarrier(core, closed, false).afterwards);
 }
 
-/** No SQL of the user's: the inbox row and the messages are one transaction of their own, or there are no messages at all. */
+/** No SQL of the user's committed: the inbox row and the messages are one transaction of their own, or there are no messages. */
 async function completeOpen(core: Core, run: Run, closed: ClosedBarrier, outcome: string): Promise<Consumption> {
   const { inbox, claim, lease } = run;
   await lease.stop();
+  if (closed.failed && closed.intent.kept) return completeFailed(core, run, closed, outcome);
   if (closed.waiting.length === 0 && !closed.intent.kept) {
     const completion = { outcome, retentionMillis: core.settings.inboxRetentionMillis };
     const result = await askInbox(core, "the inbox to complete a message", () => inbox.complete(claim, completion));
-    return result === "completed" ? done(core, run, outcome, false, undefined) : lostLease(core, claim);
+    if (result !== "completed") return lostLease(core, claim);
+    return done(core, run, outcome, false, endBarrier(core, closed, true).afterwards);
   }
-  const decision = closed.decide();
+  const decision = closed.decide(closed.waiting);
   const consumed = { claim, retentionMillis: core.settings.inboxRetentionMillis, outcome };
   const written = await closed.use((database) =>
     askDatabase(core, "the database to complete a message", () => database.write({ consumed, decision })),
   );
-  if (written.status !== "committed" && written.status !== "duplicate") throw errorOf(written);
+  if (written.status === "committed") {
+    await tellInbox(core, run, outcome);
+    return done(core, run, outcome, false, () => finishDecision(core, closed, decision));
+  }
+  const ended: ClosedBarrier = { ...closed, phase: written.status === "rolledBack" ? "open" : written.status };
+  const { afterwards } = endBarrier(core, ended, false);
+  if (written.status !== "duplicate") return endFailed(core, run, written.error, afterwards);
+  await tellInbox(core, run, written.outcome);
+  return done(core, run, written.outcome, true, afterwards);
+}
+
+/** The work was rolled back, and the handler made its peace with that: the message is done, and what undoes it goes out. */
+async function completeFailed(core: Core, run: Run, closed: ClosedBarrier, outcome: string): Promise<Consumption> {
+  const { error, afterwards } = endBarrier(core, closed, true);
+  if (error !== undefined) return endFailed(core, run, error, afterwards);
   await tellInbox(core, run, outcome);
-  if (written.status === "duplicate") return done(core, run, written.outcome, true, undefined);
-  return done(core, run, outcome, false, () => finishDecision(core, closed, decision));
+  return done(core, run, outcome, false, afterwards);
 }
 
 /** The row in the database is what counts; the inbox is told so that it can answer the next duplicate sooner. */
@@ -80,8 +93,4 @@ function done(
     await Promise.all([markDelivered(core, record), send?.()]);
   };
   return { status: "ack", duplicate, outcome, afterwards };
-}
-
-function errorOf(outcome: Exclude<UnitOutcome<undefined>, { status: "committed" | "duplicate" }>): unknown {
-  return outcome.error;
 }

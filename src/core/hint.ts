@@ -1,4 +1,3 @@
-import type { DecisionRow } from "../model/barrier-row.ts";
 import { deliveryRecord } from "../model/delivery.ts";
 import type { DeliveryRecord } from "../model/delivery.ts";
 import type { AnyDatabase } from "../ports/database.ts";
@@ -9,6 +8,7 @@ import { backOff, CHECK_BACK_OFF } from "./back-off.ts";
 import { logOf } from "./core.ts";
 import type { Core } from "./core.ts";
 import { withDatabase } from "./databases.ts";
+import { checkBackIntent } from "./check-back-intent.ts";
 import { finishRows } from "./outbox.ts";
 
 /** How long a hint waits that only another deployment can follow. */
@@ -111,7 +111,7 @@ async function followOwn(
       if (!entry.row.settled) rows.push(entry.row);
       continue;
     }
-    const row = await rollBackIntent(core, database, id);
+    const row = await checkBackIntent(core, database, id);
     if (row !== undefined) rows.push(row);
   }
   const finished = await finishRows(core, database, rows);
@@ -130,25 +130,6 @@ async function followOwn(
     }
   }
   return finished.published;
-}
-
-/** Decides a transaction whose request has gone without a decision. A lock that is not to be had is no verdict: `undefined`. */
-export async function rollBackIntent(
-  core: Core,
-  database: AnyDatabase,
-  transactionId: string,
-): Promise<DecisionRow | undefined> {
-  try {
-    const row = await askDatabase(core, "the database to decide", () =>
-      database.barrier.rollBack(transactionId, core.clock.now(), core.settings.resumeAfterMillis),
-    );
-    if (row?.verdict === "rolledBack" && row.version === 0 && row.attempts === 0)
-      core.emit({ type: "decided", transactionId, verdict: "rolledBack", by: "sweep" });
-    return row;
-  } catch (error) {
-    core.emit({ type: "checkFailed", transactionId, attempt: 1, error });
-    return undefined;
-  }
 }
 
 function again({ record, token }: Claim, afterMillis: number, attempts: number): DeliveryChange {

@@ -240,7 +240,7 @@ describe("message.run", () => {
     });
     await w.arrive(service);
     flushAll(w);
-    expect((await w.arrive(service)).body).toMatchObject({ duplicate: true, outcome: 1 });
+    expect((await w.arrive(service)).body).toMatchObject({ duplicate: true, outcome: { number: 1 } });
     expect(seen).toEqual([{ number: 1 }, { number: 1 }]);
   });
 

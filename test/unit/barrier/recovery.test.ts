@@ -526,6 +526,17 @@ for (const [name, make] of WORLDS) {
       expect(await w.row(id)).toMatchObject({ settled: true, attempts: 4 });
     });
 
+    test("that asks for patience is not asked again before, by whatever a sweep is called", async () => {
+      const w = make();
+      w.transport.fail({ status: "retry", reason: "429", afterMillis: 3_600_000 }, { times: 99 });
+      await w.shop(ordering(w)).ordered();
+      for (let n = 0; n < 10; n++) {
+        await w.age(RESUME);
+        await operatorOf(w).sweep(n % 2 === 0 ? audit : noAudit);
+      }
+      expect(w.transport.calls).toHaveLength(1);
+    });
+
     test("that took it and lost the reply is asked again: one delivery all the same", async () => {
       const w = make();
       w.transport.fail("replyLost");
