@@ -3,6 +3,7 @@ import type { Execute, SqlStatement } from "./statement.ts";
 
 /** What differs from one kind of SQL database to the next. */
 export interface Dialect {
+  /** Which one it is. */
   readonly name: "postgresql" | "sqlite" | "mysql";
   /** Milliseconds since 1970 on the database's clock. */
   readonly now: string;

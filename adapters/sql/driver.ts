@@ -4,6 +4,7 @@ import type { Execute, SqlResult, SqlStatement } from "./statement.ts";
 
 /** What one database driver or ORM must be able to do; everything else is made of it. */
 export interface SqlDriver<Sql, Statement, Results> {
+  /** What the database speaks. */
   readonly dialect: Dialect;
   /**
    * Runs statements of ours in one transaction of isolation READ COMMITTED or stricter, all or none; one alone needs no

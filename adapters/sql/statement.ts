@@ -3,7 +3,9 @@ export type SqlValue = string | number | null;
 
 /** A statement with `?` for each of its values; a driver that counts them gets them counted. */
 export interface SqlStatement {
+  /** The text. */
   readonly text: string;
+  /** What stands for its `?`, in order. */
   readonly values: readonly SqlValue[];
 }
 

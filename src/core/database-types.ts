@@ -4,10 +4,11 @@ import type { Database, DatabaseSource, UnitOfWork } from "../ports/database.ts"
 /** The databases of a configuration, by name. */
 export type Databases = Readonly<Record<string, DatabaseSource>>;
 
-type Opened<Source> = Source extends () => MaybePromise<infer Made> ? Made : Source;
+/** The database that a source gives. */
+export type Opened<Source> = Source extends () => MaybePromise<infer Made> ? Made : Source;
 
-/** What a configuration without types for its databases leaves open: the handler says what it has. */
-type IsUntyped<All> = string extends keyof All ? true : false;
+/** Whether a configuration has no types for its databases: then the handler says what it has. */
+export type IsUntyped<All> = string extends keyof All ? true : false;
 
 /**
  * The handle that a database gives to an open transaction; `never` where it takes batches only. Without types for the

@@ -4,15 +4,21 @@ import { syncSqliteDriver } from "./sync-sqlite.ts";
 
 /** What is used of a `Database` of better-sqlite3, by shape. */
 export interface BetterSqlite3Like {
+  /** Whether a transaction is open. */
   readonly inTransaction: boolean;
+  /** Runs statements without values. */
   exec(text: string): unknown;
+  /** Prepares a statement. */
   prepare(text: string): BetterSqlite3StatementLike;
 }
 
 /** What is used of its prepared statements. */
 export interface BetterSqlite3StatementLike {
+  /** Whether it brings rows. */
   readonly reader: boolean;
+  /** Runs it, and brings its rows. */
   all(...values: (string | number | null)[]): unknown[];
+  /** Runs it, and says what it changed. */
   run(...values: (string | number | null)[]): { readonly changes: number };
 }
 

@@ -7,18 +7,23 @@ import type { SqlResult, SqlStatement } from "../statement.ts";
 
 /** What is used of a D1 binding, or of a session of it, by shape. */
 export interface D1Like<Statement, Result> {
+  /** Prepares a statement. */
   prepare(text: string): D1StatementLike<Statement>;
+  /** Runs statements as one transaction. */
   batch(statements: Statement[]): Promise<Result[]>;
 }
 
 /** What is used of its prepared statements. */
 export interface D1StatementLike<Statement> {
+  /** The statement with its values. */
   bind(...values: (string | number | null)[]): Statement;
 }
 
 /** What is used of the result of a statement. */
 export interface D1ResultLike {
+  /** The rows. */
   readonly results?: unknown;
+  /** What it changed, and who answered. */
   readonly meta: object;
 }
 

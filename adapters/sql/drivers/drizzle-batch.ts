@@ -7,6 +7,7 @@ import { resultOf } from "./drizzle-result.ts";
 
 /** What is used of a drizzle-orm database that has batches, by shape. */
 export interface DrizzleBatchLike {
+  /** Runs statements as one transaction. */
   batch(queries: never): PromiseLike<readonly unknown[]>;
 }
 

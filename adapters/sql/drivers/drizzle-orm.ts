@@ -16,6 +16,7 @@ import { syncSqliteDriver } from "./sync-sqlite.ts";
 
 /** What is used of a database of drizzle-orm, by shape. */
 export interface DrizzleLike {
+  /** Runs a transaction. */
   transaction(work: never, config?: never): unknown;
 }
 

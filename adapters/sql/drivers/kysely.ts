@@ -10,6 +10,7 @@ import type { RunTransaction } from "./orm-transaction.ts";
 
 /** What is used of a `Kysely`, by shape. */
 export interface KyselyLike {
+  /** Runs a transaction. */
   transaction(): { execute(work: never): unknown };
 }
 

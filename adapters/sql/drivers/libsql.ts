@@ -7,7 +7,9 @@ import type { SqlResult, SqlStatement, SqlValue } from "../statement.ts";
 
 /** What is used of a client of @libsql/client, by shape. */
 export interface LibsqlLike<Transaction, Statement, Result> {
+  /** Runs a transaction. */
   transaction(mode: "write"): Promise<Transaction>;
+  /** Runs statements as one transaction. */
   batch(statements: (Statement | LibsqlStatement)[], mode: "write"): Promise<Result[]>;
   /** `"file"` where the database is a file of this process. */
   readonly protocol?: string;
@@ -15,22 +17,31 @@ export interface LibsqlLike<Transaction, Statement, Result> {
 
 /** What is used of its transactions. */
 export interface LibsqlTransactionLike<Result = LibsqlResultLike> {
+  /** Whether it is over. */
   readonly closed: boolean;
+  /** Runs a statement. */
   execute(statement: LibsqlStatement): Promise<Result>;
+  /** Commits it. */
   commit(): Promise<void>;
+  /** Rolls it back. */
   rollback(): Promise<void>;
+  /** Ends it. */
   close(): void;
 }
 
 /** A statement of ours, as the client takes it. */
 export interface LibsqlStatement {
+  /** The text. */
   sql: string;
+  /** Its values. */
   args: SqlValue[];
 }
 
 /** What is used of the result of a statement. */
 export interface LibsqlResultLike {
+  /** The rows. */
   readonly rows: readonly unknown[];
+  /** How many rows it changed. */
   readonly rowsAffected: number;
 }
 

@@ -9,20 +9,27 @@ import { mysqlText } from "./mysql-text.ts";
 
 /** What is used of a connection of mysql2/promise, by shape. */
 export interface Mysql2ConnectionLike {
+  /** Runs a statement. */
   query(options: Mysql2Query): Promise<readonly [result: unknown, fields: unknown]>;
+  /** Ends the connection. */
   destroy(): void;
 }
 
 /** What is used of a pool of mysql2/promise, by shape. */
 export interface Mysql2PoolLike<Connection extends Mysql2ConnectionLike> {
+  /** Lends a connection. */
   getConnection(): Promise<Connection & { release(): void }>;
 }
 
 /** A statement of ours, and how its rows are to look, whatever the connection's options are. */
 export interface Mysql2Query {
+  /** The text. */
   sql: string;
+  /** Rows as arrays. */
   rowsAsArray: boolean;
+  /** Columns by table. */
   nestTables: boolean;
+  /** Reads a value. */
   typeCast: (field: unknown, next: () => unknown) => unknown;
 }
 

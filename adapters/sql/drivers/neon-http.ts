@@ -8,17 +8,21 @@ import type { SqlResult, SqlStatement, SqlValue } from "../statement.ts";
 /** What is used of the function that `neon(…)` of @neondatabase/serverless makes, by shape. */
 export interface NeonHttpLike {
   (strings: TemplateStringsArray, ...values: never[]): PromiseLike<unknown>;
+  /** Runs a statement. */
   query(
     text: string,
     values?: SqlValue[],
     options?: { arrayMode?: false; fullResults?: true },
   ): PromiseLike<NeonHttpResultLike>;
+  /** Runs a transaction. */
   transaction(queries: never[], options?: { isolationLevel?: "ReadCommitted"; readOnly?: boolean }): Promise<unknown[]>;
 }
 
 /** What is used of a full result. */
 export interface NeonHttpResultLike {
+  /** How many rows it changed, or brought. */
   readonly rowCount: number | null;
+  /** The rows. */
   readonly rows: unknown[];
 }
 

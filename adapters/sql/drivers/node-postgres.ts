@@ -11,8 +11,11 @@ import { isolationLevel, takesSavepoint } from "./postgres-words.ts";
 
 /** What is used of a `Client` of pg, by shape. */
 export interface NodePostgresClientLike {
+  /** Runs a statement. */
   query(text: string, values?: unknown[]): Promise<NodePostgresResultLike>;
+  /** Tells of a lost connection. */
   on(event: "error", listener: (error: Error) => void): unknown;
+  /** Tells no more. */
   removeListener(event: "error", listener: (error: Error) => void): unknown;
   /** `"I"` where no transaction is open, `"T"` in one, `"E"` in one that only ROLLBACK can end. */
   getTransactionStatus?(): string | null;
@@ -20,19 +23,25 @@ export interface NodePostgresClientLike {
 
 /** What is used of a client that came from a pool. */
 export interface NodePostgresPoolClientLike extends NodePostgresClientLike {
+  /** Gives the client back, or has it ended. */
   release(error?: Error | boolean): void;
 }
 
 /** What is used of a `Pool` of pg, by shape. */
 export interface NodePostgresPoolLike {
+  /** Lends a client. */
   connect(): Promise<NodePostgresPoolClientLike>;
+  /** How many clients there are; a single client has no such count. */
   readonly totalCount: number;
 }
 
 /** What is used of the result of a query. */
 export interface NodePostgresResultLike {
+  /** What was done: `"COMMIT"`, `"ROLLBACK"`. */
   readonly command: string;
+  /** How many rows it changed, or brought. */
   readonly rowCount: number | null;
+  /** The rows. */
   readonly rows: unknown[];
 }
 

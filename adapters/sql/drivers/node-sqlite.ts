@@ -4,14 +4,19 @@ import { syncSqliteDriver } from "./sync-sqlite.ts";
 
 /** What is used of a `DatabaseSync` of node:sqlite, by shape. */
 export interface NodeSqliteLike {
+  /** Runs statements without values. */
   exec(text: string): void;
+  /** Prepares a statement. */
   prepare(text: string): NodeSqliteStatementLike;
+  /** Whether a transaction is open. */
   readonly isTransaction?: boolean;
 }
 
 /** What is used of its prepared statements. */
 export interface NodeSqliteStatementLike {
+  /** Runs it, and brings its rows. */
   all(...values: (string | number | null)[]): unknown[];
+  /** Runs it, and says what it changed. */
   run(...values: (string | number | null)[]): { readonly changes: number | bigint };
 }
 

@@ -11,17 +11,21 @@ import { isolationLevel, takesSavepoint } from "./postgres-words.ts";
 
 /** What is used of a `Transaction` of PGlite, by shape. */
 export interface PGliteTransactionLike {
+  /** Runs a statement. */
   query(text: string, values?: unknown[]): Promise<PGliteResultLike>;
 }
 
 /** What is used of a `PGlite`, by shape. */
 export interface PGliteLike extends PGliteTransactionLike {
+  /** Runs a transaction. */
   transaction(work: (tx: PGliteTransactionLike) => Promise<unknown>): Promise<unknown>;
 }
 
 /** What is used of the result of a query. */
 export interface PGliteResultLike {
+  /** The rows. */
   readonly rows: unknown[];
+  /** How many rows it changed. */
   readonly affectedRows?: number;
 }
 

@@ -11,18 +11,23 @@ import { unlessLost, whileOpen } from "./postgres-js-handle.ts";
 
 /** What is used of a `TransactionSql` of postgres, by shape. */
 export interface PostgresJsTransactionLike {
+  /** Runs a statement. */
   unsafe(text: string, values?: SqlValue[], options?: { prepare?: boolean }): PromiseLike<PostgresJsRowsLike>;
+  /** Runs a part that can be rolled back alone. */
   savepoint(work: (sql: PostgresJsTransactionLike) => Promise<unknown>): Promise<unknown>;
 }
 
 /** What is used of a `Sql` of postgres, by shape. */
 export interface PostgresJsLike {
+  /** Runs a statement. */
   unsafe(text: string, values?: SqlValue[], options?: { prepare?: boolean }): PromiseLike<PostgresJsRowsLike>;
+  /** Runs a transaction. */
   begin(options: string, work: (sql: PostgresJsTransactionLike) => Promise<unknown>): Promise<unknown>;
 }
 
 /** What is used of the rows of a query. */
 export interface PostgresJsRowsLike extends Iterable<unknown> {
+  /** How many rows it changed, or brought. */
   readonly count: number | null;
 }
 

@@ -13,6 +13,7 @@ import type { RunTransaction } from "./orm-transaction.ts";
 
 /** What is used of a `PrismaClient`, by shape. */
 export interface PrismaLike {
+  /** Runs a transaction. */
   $transaction(work: never, options?: never): unknown;
 }
 
