@@ -24,7 +24,16 @@ export type { CheckAnswer, Decision, DeliveryState, Level, TransactionState, Ver
 
 export type { RunOptions } from "./core/barrier-transaction.ts";
 export type { Check } from "./core/core.ts";
-export type { BatchName, Databases, HandleOf, InteractiveName, ResultsOf, StatementOf } from "./core/database-types.ts";
+export type {
+  BatchName,
+  Databases,
+  HandleOf,
+  InteractiveName,
+  IsUntyped,
+  Opened,
+  ResultsOf,
+  StatementOf,
+} from "./core/database-types.ts";
 export type { WithTransactionOptions } from "./core/with-transaction.ts";
 export type { Handler, Message } from "./core/consume.ts";
 export type { RedriveOptions } from "./core/dead-letters.ts";
