@@ -13,7 +13,7 @@ const env = Deno.env.toObject();
 const port = Number(env.PORT ?? 3000);
 
 const { app, ac } = createShop({
-  orders: sqliteOrders(env.SHOP_DATABASE ?? "shop.sqlite"),
+  orders: await sqliteOrders(env.SHOP_DATABASE ?? "shop.sqlite"),
   boot: crypto.randomUUID(),
   infrastructure: {
     publicUrl: env.PUBLIC_URL ?? `http://127.0.0.1:${port}`,

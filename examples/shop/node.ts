@@ -7,18 +7,21 @@ import { upstashRedis } from "aftercommit/upstash-redis";
 import { serve } from "@hono/node-server";
 import { Client } from "@upstash/qstash";
 import { Redis } from "@upstash/redis";
+import { slowOrders } from "./demo/slow-orders.ts";
+import { openOrders } from "./open-orders.ts";
 import { createShop } from "./shop.ts";
-import { sqliteOrders } from "./sqlite-orders.ts";
 
 const { env } = process;
 const port = Number(env.PORT ?? 3000);
 const demo = env.SHOP_DEMO === "true";
 
+const orders = await openOrders(env.SHOP_DATABASE ?? "sqlite:shop.sqlite");
+
 const { app, ac } = createShop({
-  orders: sqliteOrders(env.SHOP_DATABASE ?? "shop.sqlite"),
+  orders: demo ? slowOrders(orders) : orders,
   boot: env.SHOP_BOOT ?? crypto.randomUUID(),
   failureRate: Number(env.SHOP_FAILURE_RATE ?? 0),
-  ...(demo ? { delivery: { retries: 5, retryDelay: "800 * pow(2, retried)" } } : {}),
+  ...(demo ? { delivery: { retries: 20, retryDelay: "min(3000, 500 * (1 + retried))" } } : {}),
   infrastructure: {
     publicUrl: env.PUBLIC_URL ?? `http://127.0.0.1:${port}`,
     dev: env.NODE_ENV !== "production",
@@ -41,6 +44,7 @@ const { app, ac } = createShop({
             checkSpacing: "500ms",
             confirmAfter: "4s",
             sweepLease: "2s",
+            auditEvery: "1s",
           },
           consumers: { lease: "3s", renewEvery: "1s" },
         }

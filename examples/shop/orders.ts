@@ -1,8 +1,8 @@
-/** An order as the shop keeps it. */
+import type { Check, DatabaseSource, Message, Transaction } from "aftercommit";
+
+/** An order as it comes in. */
 export interface Order {
   readonly id: string;
-  /** The transaction it was written in: what a check looks for. */
-  readonly transactionId: string;
   readonly item: string;
   readonly cents: number;
 }
@@ -10,17 +10,19 @@ export interface Order {
 /** What one run of a consumer did, kept so that the demo can count effects. */
 export interface Effect {
   readonly consumer: string;
-  readonly messageId: string;
   readonly orderId: string;
   /** Which start of the shop did it. */
   readonly boot: string;
 }
 
-/** The shop's business data. */
+/** The shop's business data. Each kind of database has its own, and each writes by the transaction that it is given. */
 export interface Orders {
-  insert(order: Order): Promise<void>;
-  /** Whether an order was written in that transaction. */
-  hasTransaction(transactionId: string): Promise<boolean>;
+  /** Decides the shop's transactions by its own COMMIT, and remembers what was consumed: level `barrier`. */
+  readonly database?: DatabaseSource;
+  /** Where it does not take part: tells afterwards what became of a transaction, at level `checked`. */
+  readonly check?: Check;
+  /** Writes an order, and with it the messages that `tx` has published. */
+  insert(tx: Transaction, order: Order): Promise<void>;
   /** Sends a receipt or takes from stock: the effect of a message. */
-  act(effect: Effect): Promise<void>;
+  act(message: Message<unknown>, effect: Effect): Promise<void>;
 }

@@ -29,25 +29,23 @@ const newOrder = z.object({ item: z.string(), cents: z.int() });
 
 /** An order shop: writes an order, and tells the receipt and the stock of it, if and only if it is there. */
 export function createShop({ orders, infrastructure, boot = "", delivery, failureRate = 0 }: ShopOptions): Shop {
+  const { database, check } = orders;
   const ac = aftercommit({
     ...infrastructure,
+    ...(database === undefined ? {} : { databases: { main: database }, inbox: "main" }),
+    ...(check === undefined ? {} : { checks: { order: check } }),
     routes: { [orderPaid.name]: ["/consumers/receipt", "/consumers/stock"] },
-    checks: {
-      async order(transactionId) {
-        return (await orders.hasTransaction(transactionId)) ? "committed" : "rolledBack";
-      },
-    },
   });
 
   const app = new Hono<AftercommitEnv>();
-  app.use("/orders/*", ac.transaction({ check: "order" }));
+  app.use("/orders/*", ac.transaction(database === undefined ? { check: "order" } : { database: "main" }));
 
   app.post("/orders", async (c) => {
     const { tx } = c.var;
     const { item, cents } = newOrder.parse(await c.req.json());
     const orderId = crypto.randomUUID();
     await tx.publish(orderPaid, { orderId, item, cents }, delivery);
-    await orders.insert({ id: orderId, transactionId: tx.id, item, cents });
+    await orders.insert(tx, { id: orderId, item, cents });
     return c.json({ orderId, transactionId: tx.id }, 201);
   });
 
@@ -57,13 +55,14 @@ export function createShop({ orders, infrastructure, boot = "", delivery, failur
     return c.json({ error: "payment refused", transactionId: c.var.tx.id }, 402);
   });
 
-  // Throws after the order was written: the answer is 500, and the order is there all the same. The check tells.
+  // Throws after the order was written: the answer is 500, and the order is there all the same. So it is sent: its commit
+  // decides, or the check that finds it, and not the answer.
   app.post("/orders/throws", async (c) => {
     const { tx } = c.var;
     const { item, cents } = newOrder.parse(await c.req.json());
     const orderId = crypto.randomUUID();
     await tx.publish(orderPaid, { orderId, item, cents }, delivery);
-    await orders.insert({ id: orderId, transactionId: tx.id, item, cents });
+    await orders.insert(tx, { id: orderId, item, cents });
     throw new HTTPException(500, { message: "the printer is on fire" });
   });
 
@@ -74,7 +73,7 @@ export function createShop({ orders, infrastructure, boot = "", delivery, failur
         if (message.data.item === "poison") throw new FatalError(`Nobody can handle a "poison".`);
         if (message.attempt <= 2 && Math.random() < failureRate)
           throw new RetryableError("busy, try again", { retryAfter: "1s" });
-        await orders.act({ consumer: name, messageId: message.id, orderId: message.data.orderId, boot });
+        await orders.act(message, { consumer: name, orderId: message.data.orderId, boot });
         return { done: name };
       },
       { name },

@@ -2,18 +2,18 @@
  * The shop as a Cloudflare Worker: orders in D1, everything else in its bindings, and a Cron Trigger that sweeps.
  */
 import { qstash } from "aftercommit/qstash";
+import type { D1Like, D1ResultLike } from "aftercommit/sql";
 import { upstashRedis } from "aftercommit/upstash-redis";
 import { Client } from "@upstash/qstash";
 import { Redis } from "@upstash/redis/cloudflare";
 import type { ExecutionContext } from "hono";
 import { d1Orders } from "./d1-orders.ts";
-import type { D1Like } from "./d1-orders.ts";
 import { createShop } from "./shop.ts";
 import type { Shop } from "./shop.ts";
 
 /** The Worker's variables, secrets and bindings. */
 export interface ShopBindings {
-  readonly DB: D1Like;
+  readonly DB: D1Like<unknown, D1ResultLike>;
   readonly PUBLIC_URL: string;
   readonly UPSTASH_REDIS_REST_URL: string;
   readonly UPSTASH_REDIS_REST_TOKEN: string;

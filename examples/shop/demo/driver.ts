@@ -13,7 +13,7 @@ export interface Placed {
 /** How far the orders are. */
 export interface Progress {
   readonly placed: number;
-  readonly inDoubt: number;
+  readonly unanswered: number;
   readonly kills: number;
 }
 
@@ -32,8 +32,8 @@ const PATHS: Readonly<Record<OrderKind, string>> = {
 /**
  * Sends the orders of a plan and kills the shop at its points, while requests are under way.
  *
- * A request that finds nobody listening waits until the shop is up; one whose connection breaks is in doubt and is never
- * sent again.
+ * A request that finds nobody listening waits until the shop is up; one whose connection breaks stays unanswered and is
+ * never sent again.
  */
 export async function placeOrders(
   { orders, kills }: Plan,
@@ -44,8 +44,8 @@ export async function placeOrders(
   let begun = 0;
   let underWay = 0;
   let killed = 0;
-  let inDoubt = 0;
-  const tell = (): void => onProgress({ placed: placed.length, inDoubt, kills: killed });
+  let unanswered = 0;
+  const tell = (): void => onProgress({ placed: placed.length, unanswered, kills: killed });
 
   const killAll = async (): Promise<void> => {
     for (const { afterOrders, upon } of kills) {
@@ -75,7 +75,7 @@ export async function placeOrders(
       begun++;
       const reply = await place(order);
       placed.push({ order, reply });
-      if (reply === "in doubt") inDoubt++;
+      if (reply === "unanswered") unanswered++;
       tell();
     }
   };

@@ -1,6 +1,5 @@
 import type { LogCounts } from "aftercommit";
-import type { Effect } from "../orders.ts";
-import type { WrittenOrder } from "./database.ts";
+import type { Books } from "./database.ts";
 import type { Placed } from "./driver.ts";
 import type { SentMessage } from "./qstash-log.ts";
 import type { DeadPage, ShopProcess } from "./shop-process.ts";
@@ -14,13 +13,10 @@ export interface DeadDelivery {
   readonly detail: string;
 }
 
-/** What is known at the end, each from its own witness. */
-export interface Facts {
+/** What is known at the end, each from its own witness; the books are those of the shop's own database. */
+export interface Facts extends Books {
   /** What the senders of the orders were told. */
   readonly placed: readonly Placed[];
-  /** The shop's own database. */
-  readonly orders: readonly WrittenOrder[];
-  readonly effects: readonly Effect[];
   /** QStash's event log. */
   readonly messages: readonly SentMessage[];
   /** The operator's routes. */
@@ -51,13 +47,13 @@ export async function readDead(shop: ShopProcess): Promise<readonly DeadDelivery
 
 /** What a 201 says. */
 export function answerOf({ reply }: Placed): { readonly orderId?: string; readonly transactionId?: string } {
-  if (reply === "in doubt" || !reply.body.startsWith("{")) return {};
+  if (reply === "unanswered" || !reply.body.startsWith("{")) return {};
   return JSON.parse(reply.body) as { orderId?: string; transactionId?: string };
 }
 
 /** Whether the sender was told what this kind of order is told. */
 export function isAnsweredAsPlanned({ order, reply }: Placed): boolean {
-  return reply !== "in doubt" && reply.status === EXPECTED_STATUS[order.kind];
+  return reply !== "unanswered" && reply.status === EXPECTED_STATUS[order.kind];
 }
 
 const EXPECTED_STATUS = { paid: 201, poison: 201, refused: 402, throws: 500 } as const;

@@ -1,10 +1,12 @@
-import type { Effect } from "../orders.ts";
+import type { WrittenEffect } from "./database.ts";
 import { answerOf, CONSUMERS, isAnsweredAsPlanned } from "./facts.ts";
 import type { Facts } from "./facts.ts";
 
 /** One thing that must be true of the facts of any run. */
 export interface Identity {
   readonly number: number;
+  /** The same, in a word. */
+  readonly name: "delivered" | "nothing else" | "answers" | "once" | "one way" | "dead" | "empty" | "decided";
   readonly claim: string;
   /** What was counted. */
   readonly figures: string;
@@ -19,10 +21,11 @@ export function checkIdentities(facts: Facts): readonly Identity[] {
     deliveredOrDead(facts, index),
     nothingWithoutOrder(facts, index),
     answersAreTrue(facts, index),
-    repeatedOnlyByKills(facts),
-    doubtEndsOneWay(facts, index),
+    facts.decisions === undefined ? repeatedOnlyByKills(facts) : exactlyOnce(facts),
+    silenceEndsOneWay(facts, index),
     onlyPoisonIsDead(facts, index),
-    logIsEmpty(facts),
+    nothingIsLeft(facts),
+    ...(facts.decisions === undefined ? [] : [decidedByCommit(facts, facts.decisions)]),
   ].map((identity, i) => ({ number: i + 1, ...identity }));
 }
 
@@ -59,6 +62,7 @@ function deliveredOrDead({ orders }: Facts, { end }: Index): Checked {
   const ends = orders.flatMap((order) => CONSUMERS.map((consumer) => ({ order, consumer, end: end(order, consumer) })));
   const count = (wanted: string): number => ends.filter((found) => found.end === wanted).length;
   return {
+    name: "delivered",
     claim: "Every order's message is delivered to both consumers, or is dead and listed",
     figures: `${orders.length} orders × ${CONSUMERS.length} = ${count("done")} done + ${count("dead")} dead`,
     offenders: ends
@@ -70,6 +74,7 @@ function deliveredOrDead({ orders }: Facts, { end }: Index): Checked {
 function nothingWithoutOrder({ orders, messages, effects }: Facts, { transactionIds }: Index): Checked {
   const orderIds = new Set(orders.map(({ id }) => id));
   return {
+    name: "nothing else",
     claim: "Nothing is sent for a transaction that wrote no order",
     figures: `${messages.length} messages and ${effects.length} effects, of ${orders.length} orders and no others`,
     offenders: [
@@ -105,14 +110,33 @@ function answersAreTrue({ placed }: Facts, { byItem, transactionIds }: Index): C
       offenders.push(`${item} was answered with order ${orderId}, and is there as ${written.id}`);
   }
   return {
+    name: "answers",
     claim: "What the sender was told is what the database says",
     figures: `${counts.written} answers whose order is there, ${counts.refused} refusals whose order is not`,
     offenders,
   };
 }
 
+/** At level `barrier`: an effect and the note that its message is done are one COMMIT. */
+function exactlyOnce({ effects }: Facts): Checked {
+  const times = new Map<string, number>();
+  for (const { messageId, consumer } of effects) {
+    const key = `message ${messageId} at ${consumer}`;
+    times.set(key, (times.get(key) ?? 0) + 1);
+  }
+  return {
+    name: "once",
+    claim: "Every effect happened exactly once",
+    figures: `${effects.length} effects of ${times.size} deliveries`,
+    offenders: [...times]
+      .filter(([, count]) => count > 1)
+      .map(([key, count]) => `${key} had its effect ${count} times`),
+  };
+}
+
+/** At level `checked`. */
 function repeatedOnlyByKills({ effects, messages, killedBoots, consumersAtATime }: Facts): Checked {
-  const runs = new Map<string, Effect[]>();
+  const runs = new Map<string, WrittenEffect[]>();
   for (const effect of effects) {
     const key = `message ${effect.messageId} at ${effect.consumer}`;
     runs.set(key, [...(runs.get(key) ?? []), effect]);
@@ -126,7 +150,7 @@ function repeatedOnlyByKills({ effects, messages, killedBoots, consumersAtATime 
   let repeated = 0;
   for (const [key, same] of runs) {
     repeated += same.length - 1;
-    const boots = same.map(({ boot }) => boot);
+    const boots = same.map(({ boot }) => boot).toSorted((a, b) => Number(a) - Number(b));
     if (new Set(boots).size < boots.length) offenders.push(`${key} had its effect twice in one start of the shop`);
     const survived = boots.slice(0, -1).find((boot) => !killedBoots.has(boot));
     if (survived !== undefined) offenders.push(`${key} was repeated after start ${survived}, which was not killed`);
@@ -135,13 +159,14 @@ function repeatedOnlyByKills({ effects, messages, killedBoots, consumersAtATime 
   const most = killedBoots.size * consumersAtATime;
   if (repeated > most) offenders.push(`${repeated} effects were repeated, more than ${most}`);
   return {
+    name: "once",
     claim: "No effect is repeated, unless a kill cut its consumer off",
     figures: `${runs.size} effects + ${repeated} repeated, at most ${killedBoots.size} kills × ${consumersAtATime} consumers at a time = ${most}`,
     offenders,
   };
 }
 
-function doubtEndsOneWay({ placed }: Facts, { byItem, sentItems, end }: Index): Checked {
+function silenceEndsOneWay({ placed }: Facts, { byItem, sentItems, end }: Index): Checked {
   const doubtful = placed.filter((request) => !isAnsweredAsPlanned(request));
   const offenders: string[] = [];
   let written = 0;
@@ -159,8 +184,9 @@ function doubtEndsOneWay({ placed }: Facts, { byItem, sentItems, end }: Index): 
       offenders.push(`${item} has the order ${found.id}, and its message never reached ${missing.join(" and ")}`);
   }
   return {
-    claim: "Every order in doubt ended one way: written and sent, or neither",
-    figures: `${doubtful.length} in doubt = ${written} written and sent + ${doubtful.length - written} neither`,
+    name: "one way",
+    claim: "Every unanswered order ended one way: written and sent, or neither",
+    figures: `${doubtful.length} unanswered = ${written} written and sent + ${doubtful.length - written} neither`,
     offenders,
   };
 }
@@ -170,6 +196,7 @@ function onlyPoisonIsDead({ dead }: Facts, { byItem }: Index): Checked {
   const expected = poison === undefined ? [] : CONSUMERS.map((consumer) => `${consumer} ${poison}`);
   const found = new Set(dead.map(({ consumer, transactionId }) => `${consumer} ${transactionId}`));
   return {
+    name: "dead",
     claim: "Exactly the poison order's deliveries are dead, and say why",
     figures: `${dead.length} dead${dead.length === 0 ? "" : `: ${[...new Set(dead.map(reasonOf))].join(", ")}`}`,
     offenders: [
@@ -192,14 +219,34 @@ function reasonOf({ reason, detail }: Facts["dead"][number]): string {
   }
 }
 
-function logIsEmpty({ counts }: Facts): Checked {
+function nothingIsLeft({ counts }: Facts): Checked {
   const { unsettled, held } = counts;
   return {
-    claim: "The transaction log is empty at the end",
+    name: "empty",
+    claim: "Nothing is left to be done at the end",
     figures: `${unsettled} unsettled, ${held} held`,
     offenders: [
       ...(unsettled === 0 ? [] : [`${unsettled} deliveries are unsettled`]),
       ...(held === 0 ? [] : [`${held} deliveries are held`]),
+    ],
+  };
+}
+
+/** At level `barrier`: an order and the decision about its messages are one COMMIT. */
+function decidedByCommit({ orders }: Facts, decisions: readonly string[]): Checked {
+  const decided = new Set(decisions);
+  const written = new Set(orders.map(({ transactionId }) => transactionId));
+  return {
+    name: "decided",
+    claim: "No order was in doubt at any time: its own COMMIT decided",
+    figures: `${orders.length} orders, ${decisions.length} decisions`,
+    offenders: [
+      ...orders
+        .filter(({ transactionId }) => !decided.has(transactionId))
+        .map(({ id, transactionId }) => `order ${id} (transaction ${transactionId}) is there without a decision`),
+      ...decisions
+        .filter((transactionId) => !written.has(transactionId))
+        .map((transactionId) => `transaction ${transactionId} is decided without its order`),
     ],
   };
 }

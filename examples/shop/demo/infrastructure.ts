@@ -12,7 +12,7 @@ export interface Infrastructure {
   readonly redis: { readonly url: string; readonly token: string };
 }
 
-const ENGINE = fileURLToPath(new URL("../../../adapters/dev/main.ts", import.meta.url));
+const ENGINE = fileURLToPath(new URL("engine.ts", import.meta.url));
 
 /** The share of delivered messages that QStash delivers once more. */
 export const DUPLICATE_RATE = 0.1;
@@ -21,7 +21,7 @@ export const DUPLICATE_RATE = 0.1;
 export function startInfrastructure(processes: Processes): Promise<Infrastructure> {
   return new Promise((resolve) => {
     processes.start("infrastructure", {
-      args: [ENGINE, "--json", "--port=0", "--redis-port=0", `--duplicate-rate=${DUPLICATE_RATE}`],
+      args: [ENGINE],
       env: {},
       onLine: (line) => {
         if (line.startsWith(`{"qstash":`)) resolve(JSON.parse(line) as Infrastructure);

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readOptions, USAGE, UsageError } from "./options.ts";
+import { NotInstalledError, readOptions, USAGE, UsageError } from "./options.ts";
 import type { DemoOptions } from "./options.ts";
 import { processes } from "./processes.ts";
 import { figureTable, identityList } from "./report.ts";
@@ -34,12 +34,12 @@ async function main(): Promise<number> {
 async function demo(options: DemoOptions): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "aftercommit-demo-"));
   const started = processes(join(folder, "processes.log"));
-  process.once("exit", () => started.killAll());
+  process.once("exit", () => void started.killAll());
   const out = options.json ? { write: () => true } : process.stdout;
   let waitingFor = "";
   const workplace: Workplace = {
     processes: started,
-    database: join(folder, "shop.sqlite"),
+    folder,
     out,
     waitsFor: (what) => (waitingFor = what),
   };
@@ -56,7 +56,8 @@ async function demo(options: DemoOptions): Promise<number> {
     out.write(identityList(result.identities));
     if (result.holds) {
       out.write("\nEverything holds.\n");
-      rmSync(folder, { recursive: true, force: true });
+      await started.killAll();
+      remove(folder);
       return 0;
     }
     process.stderr.write(`\nNot everything holds. Output of the processes, and the database: ${folder}\n`);
@@ -64,15 +65,21 @@ async function demo(options: DemoOptions): Promise<number> {
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     process.stderr.write(`\n${message}\n`);
-    if (error instanceof Interrupted) {
-      rmSync(folder, { recursive: true, force: true });
-      return 130;
+    if (error instanceof Interrupted || error instanceof NotInstalledError) {
+      await started.killAll();
+      remove(folder);
+      return error instanceof Interrupted ? 130 : 2;
     }
     process.stderr.write(`Output of the processes, and the database: ${folder}\n`);
     return 1;
   } finally {
-    started.killAll();
+    await started.killAll();
   }
+}
+
+/** Something that was just being written may come between. */
+function remove(folder: string): void {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
 
 function interrupted(): Promise<never> {

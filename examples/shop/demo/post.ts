@@ -6,7 +6,7 @@ export type Reply =
   /** Nobody listened: it was not accepted. */
   | "refused"
   /** The connection broke after it was there: done or not, the caller cannot know. */
-  | "in doubt";
+  | "unanswered";
 
 const agent = new Agent({ keepAlive: true });
 
@@ -15,15 +15,15 @@ export function post(url: string, value: unknown): Promise<Reply> {
   return new Promise((resolve) => {
     const outgoing = request(url, { method: "POST", agent, headers: { "content-type": "application/json" } });
     outgoing.once("error", (error: NodeJS.ErrnoException) =>
-      resolve(error.code === "ECONNREFUSED" ? "refused" : "in doubt"),
+      resolve(error.code === "ECONNREFUSED" ? "refused" : "unanswered"),
     );
     outgoing.once("response", (response) => {
       let body = "";
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => (body += chunk));
-      response.once("error", () => resolve("in doubt"));
+      response.once("error", () => resolve("unanswered"));
       response.once("close", () =>
-        resolve(response.complete ? { status: response.statusCode ?? 0, body } : "in doubt"),
+        resolve(response.complete ? { status: response.statusCode ?? 0, body } : "unanswered"),
       );
     });
     outgoing.end(JSON.stringify(value));

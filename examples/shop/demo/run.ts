@@ -1,6 +1,6 @@
 import { Client } from "@upstash/qstash";
 import { DEFAULT_MAX_CONCURRENCY } from "aftercommit/dev";
-import { readDatabase } from "./database.ts";
+import { startDatabase } from "./database.ts";
 import { CONCURRENCY, placeOrders } from "./driver.ts";
 import { readDead } from "./facts.ts";
 import type { Facts } from "./facts.ts";
@@ -20,6 +20,8 @@ import { FAILURE_RATE, startShop } from "./shop-process.ts";
 /** What a run showed. */
 export interface Result {
   readonly seed: number;
+  readonly database: DemoOptions["database"];
+  readonly level: DemoOptions["level"];
   readonly holds: boolean;
   readonly figures: Figures;
   readonly identities: readonly Identity[];
@@ -28,30 +30,34 @@ export interface Result {
 /** What a run works with. */
 export interface Workplace {
   readonly processes: Processes;
-  /** The file of the shop's database. */
-  readonly database: string;
+  /** Where files are kept. */
+  readonly folder: string;
   readonly out: Output;
   /** Told what it waits for, so that whoever ends it can say so. */
   readonly waitsFor: (what: string) => void;
 }
 
 /** Runs the demo once: starts everything, sends orders, kills the shop, waits until all is settled, looks at what is there. */
-export async function runDemo({ orders, kills, seed }: DemoOptions, workplace: Workplace): Promise<Result> {
-  const { processes, database, out, waitsFor } = workplace;
+export async function runDemo(options: DemoOptions, workplace: Workplace): Promise<Result> {
+  const { orders, kills, seed, level } = options;
+  const { processes, folder, out, waitsFor } = workplace;
   const startedAt = performance.now();
   out.write(`aftercommit: ${orders} orders, the shop killed ${kills} times, seed ${seed}\n\n`);
-  waitsFor("QStash, Redis and the shop to start");
+  waitsFor("QStash, Redis, the database and the shop to start");
   const { qstash, redis } = await startInfrastructure(processes);
-  const shop = await startShop(processes, { qstash, redis }, database);
+  const database = await startDatabase(options, processes, folder);
+  const shop = await startShop(processes, { qstash, redis }, database.address);
   out.write(`  QStash  ${qstash.url}  embedded; delivers ${DUPLICATE_RATE * 100} % of all messages twice\n`);
   out.write(`  Redis   ${redis.url}  embedded\n`);
-  out.write(`  shop    ${shop.url}  orders in SQLite; consumers fail ${FAILURE_RATE * 100} % of the time\n\n`);
+  out.write(
+    `  shop    ${shop.url}  orders in ${database.title}, at level ${level}; consumers fail ${FAILURE_RATE * 100} % of the time\n\n`,
+  );
 
   out.write(`Sending orders, ${CONCURRENCY} at a time, and killing the shop (SIGKILL) while it works on them\n`);
   const sending = progressBar(out, orders);
   const placed = await placeOrders(drawPlan(seed, orders, kills), shop, (now) => {
     waitsFor(`the orders to be answered: ${now.placed} of ${orders}`);
-    sending.show(now.placed, `${now.kills} kill${now.kills === 1 ? "" : "s"}, ${now.inDoubt} orders in doubt`);
+    sending.show(now.placed, `${now.kills} kill${now.kills === 1 ? "" : "s"}, ${now.unanswered} orders unanswered`);
   });
   sending.end();
 
@@ -71,7 +77,7 @@ export async function runDemo({ orders, kills, seed }: DemoOptions, workplace: W
 
   const facts: Facts = {
     placed,
-    ...readDatabase(database),
+    ...(await database.read()),
     messages: log.messages,
     dead,
     counts,
@@ -82,8 +88,10 @@ export async function runDemo({ orders, kills, seed }: DemoOptions, workplace: W
   const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
   return {
     seed,
+    database: options.database,
+    level,
     holds: identities.every(({ offenders }) => offenders.length === 0),
-    figures: figuresOf(facts, shop.events, seconds),
+    figures: figuresOf(facts, identities, shop.events, seconds),
     identities,
   };
 }
