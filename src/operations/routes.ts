@@ -22,7 +22,8 @@ const MAX_CURSOR_LENGTH = 1_024;
  *
  * - `POST /failed`: the transport reports what it could not deliver; signed.
  * - `POST /watchdog`: the watchdog's own delayed call; signed.
- * - `POST /sweep`: a sweep; signed (a schedule of the transport) or with the bearer token (any cron).
+ * - `POST /sweep`: a sweep; signed (a schedule of the transport) or with the bearer token (any cron); with `?audit=true` one
+ *   that looks through the databases whatever the log says.
  * - `GET /counts`, `/held`, `/dead`, `/unconfirmed`, `/transactions/:id`; `POST /dead/:key/redrive` (`?asNew=true`),
  *   `/dead/:key/discard`, `/transactions/:id/commit`, `/transactions/:id/rollback`: bearer token only.
  *
@@ -63,10 +64,11 @@ export function operationsRoutes(serviceOf: (env: unknown) => Service): Hono {
   );
   app.post("/sweep", async (c) => {
     const service = serviceOf(c.env);
-    if (c.req.header("authorization") !== undefined) return bearer((found) => sweep(found.core))(c);
+    const options = c.req.query("audit") === "true" ? { audit: true } : {};
+    if (c.req.header("authorization") !== undefined) return bearer((found) => sweep(found.core, options))(c);
     return signed(
       () => CALL_BODY_LIMIT,
-      () => sweep(service.core),
+      () => sweep(service.core, options),
     )(c);
   });
 

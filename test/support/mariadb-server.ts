@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { execFile, spawn } from "node:child_process";
 import { chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -51,6 +52,7 @@ const run = promisify(execFile);
  * an error.
  */
 export async function startMariadbServer(): Promise<MariadbServerProcess | undefined> {
+  if (!existsSync(DEBIAN_PROGRAM)) return skip();
   const account = await accountOf(ACCOUNT);
   const directory = await mkdtemp(join(tmpdir(), "aftercommit-mariadb-"));
   if (account !== undefined) await chown(directory, account.uid, account.gid);

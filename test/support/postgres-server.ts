@@ -1,4 +1,5 @@
 import { execFile, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chown, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -128,13 +129,18 @@ async function start(
   };
 }
 
-/** The directory of the newest version's programs. */
+/** The directory of the newest version's server. Its client's packages alone tell of one that is not there. */
 async function findPrograms(): Promise<string | undefined> {
   const versions = await readdir(DEBIAN_DIRECTORY).catch(() => []);
   const newest = versions.sort((a, b) => Number(b) - Number(a))[0];
-  if (newest !== undefined) return join(DEBIAN_DIRECTORY, newest, "bin");
-  const found = await run("pg_config", ["--bindir"]).catch(() => undefined);
-  return found?.stdout.trim();
+  const found =
+    newest === undefined
+      ? await run("pg_config", ["--bindir"]).then(
+          ({ stdout }) => stdout.trim(),
+          () => undefined,
+        )
+      : join(DEBIAN_DIRECTORY, newest, "bin");
+  return found !== undefined && existsSync(join(found, "initdb")) ? found : undefined;
 }
 
 /** PostgreSQL refuses to run as root: then it runs as its own user. */

@@ -6,7 +6,7 @@ import type { SqlDriver } from "../driver.ts";
 import type { SqlResult, SqlStatement } from "../statement.ts";
 
 /** What is used of a D1 binding, or of a session of it, by shape. */
-export interface D1Like<Statement, Result> {
+export interface D1Like<Statement = unknown, Result = D1ResultLike> {
   /** Prepares a statement. */
   prepare(text: string): D1StatementLike<Statement>;
   /** Runs statements as one transaction. */
@@ -14,7 +14,7 @@ export interface D1Like<Statement, Result> {
 }
 
 /** What is used of its prepared statements. */
-export interface D1StatementLike<Statement> {
+export interface D1StatementLike<Statement = unknown> {
   /** The statement with its values. */
   bind(...values: (string | number | null)[]): Statement;
 }

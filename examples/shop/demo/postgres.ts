@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { freePort } from "./free-port.ts";
@@ -19,18 +19,18 @@ const run = promisify(execFile);
 const DEBIAN_FOLDER = "/usr/lib/postgresql";
 const HINT = "On Debian and Ubuntu: apt-get install postgresql. Without it: --database sqlite, or pglite.";
 
-/** The folder of the newest version's programs; `undefined` where there is none. */
+/** The folder of the newest version's server; `undefined` where there is none, or its client's packages alone. */
 export async function findPostgres(): Promise<string | undefined> {
-  try {
-    const versions = readdirSync(DEBIAN_FOLDER).toSorted((a, b) => Number(b) - Number(a));
-    if (versions[0] !== undefined) return join(DEBIAN_FOLDER, versions[0], "bin");
-  } catch {
-    // Another system.
-  }
-  return run("pg_config", ["--bindir"]).then(
-    ({ stdout }) => stdout.trim(),
-    () => undefined,
-  );
+  const versions = existsSync(DEBIAN_FOLDER) ? readdirSync(DEBIAN_FOLDER) : [];
+  const newest = versions.toSorted((a, b) => Number(b) - Number(a))[0];
+  const found =
+    newest === undefined
+      ? await run("pg_config", ["--bindir"]).then(
+          ({ stdout }) => stdout.trim(),
+          () => undefined,
+        )
+      : join(DEBIAN_FOLDER, newest, "bin");
+  return found !== undefined && existsSync(join(found, "initdb")) ? found : undefined;
 }
 
 /**

@@ -15,7 +15,7 @@ import {
   WORLDS,
 } from "../../support/barrier-world.ts";
 import type { BarrierWorld, MemoryWorld, Shop, Step, Way } from "../../support/barrier-world.ts";
-import { ELSEWHERE, faulty, gate, orderPaid, PUBLIC_URL, seatFreed, settled } from "../../support/world.ts";
+import { BEARER, ELSEWHERE, PUBLIC_URL, faulty, gate, orderPaid, seatFreed, settled } from "../../support/world.ts";
 import type { RouteHandler } from "../../support/world.ts";
 
 const DAY = 86_400_000;
@@ -894,4 +894,20 @@ describe("a database given as a function", () => {
     expect(w.sent()).toEqual(["order.paid"]);
     expect(w.of("background").length).toBeGreaterThan(0);
   });
+});
+
+test("a sweep that is asked for an audit over HTTP finds what no hint tells of", async () => {
+  const w = memoryWorld();
+  w.transport.fail("unreachable");
+  const shop = w.shop(ordering(w));
+  await shop.ordered();
+  w.store.restore(EMPTY);
+  await w.age(RESUME);
+  const sweepBy = (query: string) =>
+    shop.app.request(`${PUBLIC_URL}/_aftercommit/sweep${query}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${BEARER}` },
+    });
+  expect((await sweepBy("?audit=true")).status).toBe(200);
+  expect(w.sent()).toEqual(["order.paid"]);
 });
