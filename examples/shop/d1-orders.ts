@@ -8,13 +8,13 @@ const TABLES = [
 ];
 
 /** Makes the shop's tables and ours: a migration, to be run before the Worker is. */
-export async function createTables<Statement>(db: D1Like<Statement, D1ResultLike>): Promise<void> {
+export async function createTables<Statement>(db: D1Like<Statement>): Promise<void> {
   await db.batch(TABLES.map((table) => db.prepare(table).bind()));
   await d1(db).createTables();
 }
 
 /** The shop's data in a D1 database, on Workers: it has no open transactions, so that what belongs together is one batch. */
-export function d1Orders<Statement>(db: D1Like<Statement, D1ResultLike>): Orders {
+export function d1Orders<Statement>(db: D1Like<Statement>): Orders {
   return {
     database: d1(db),
     async insert(tx, { id, item, cents }) {
