@@ -1,5 +1,5 @@
 import { d1 } from "aftercommit/sql";
-import type { D1Like, D1ResultLike } from "aftercommit/sql";
+import type { D1Like } from "aftercommit/sql";
 import type { Orders } from "./orders.ts";
 
 const TABLES = [

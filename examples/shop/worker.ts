@@ -2,7 +2,7 @@
  * The shop as a Cloudflare Worker: orders in D1, everything else in its bindings, and a Cron Trigger that sweeps.
  */
 import { qstash } from "aftercommit/qstash";
-import type { D1Like, D1ResultLike } from "aftercommit/sql";
+import type { D1Like } from "aftercommit/sql";
 import { upstashRedis } from "aftercommit/upstash-redis";
 import { Client } from "@upstash/qstash";
 import { Redis } from "@upstash/redis/cloudflare";
@@ -13,7 +13,7 @@ import type { Shop } from "./shop.ts";
 
 /** The Worker's variables, secrets and bindings. */
 export interface ShopBindings {
-  readonly DB: D1Like<unknown, D1ResultLike>;
+  readonly DB: D1Like;
   readonly PUBLIC_URL: string;
   readonly UPSTASH_REDIS_REST_URL: string;
   readonly UPSTASH_REDIS_REST_TOKEN: string;
