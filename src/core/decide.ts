@@ -46,7 +46,21 @@ export async function endTransaction(core: Core, closed: ClosedTransaction, succ
   } catch (error) {
     if (closed.proceed && success) return unprotectedEnding(core, closed, own, [...records, ...unprotected]);
     core.emit({ type: "undecided", transactionId: closed.id, error });
-    return { ...NOTHING_LEFT, undecided: true };
+    return { ...NOTHING_LEFT, undecided: true, afterwards: () => decideAgain(core, closed, success) };
+  }
+}
+
+/**
+ * The decision could not be written, or its answer was lost. Once more, after the response: whoever decided otherwise
+ * meanwhile knows nothing of a success that came late, so that it is flagged, and its payload kept, here or nowhere.
+ */
+async function decideAgain(core: Core, closed: ClosedTransaction, success: boolean): Promise<void> {
+  try {
+    await dropUncertain(core, closed);
+    const decision = await decideNow(core, closed.id, success ? "committed" : "rolledBack", "request");
+    await finish(core, closed, success, decision);
+  } catch (error) {
+    core.emit({ type: "recordFailed", error });
   }
 }
 

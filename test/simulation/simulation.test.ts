@@ -100,7 +100,7 @@ describe("a planted bug", () => {
     const simple = await simplest(found!, { mutant: swallowing });
     expect(simple.violation?.invariant).toBe("what is committed arrives");
     const text = encodeChoices(simple.choices);
-    expect(text.split(",").length, text).toBeLessThanOrEqual(6);
+    expect(text.split(",").length, text).toBeLessThanOrEqual(12);
     expect(simple.steps).toBeLessThan(found!.steps);
     const again = await simulate({ choices: decodeChoices(text), mutant: swallowing });
     expect([again.trace, again.violation]).toEqual([simple.trace, simple.violation]);

@@ -585,6 +585,28 @@ describe("a log out of reach", () => {
     expect((await ac.operator().log.listHeld()).items).toMatchObject([{ transactionId: id }]);
   });
 
+  test("when it decides for a moment keeps the messages of a success that came after a rollback", async () => {
+    const w = world();
+    let failures = 1;
+    const log = faulty(w.store, (name) => (name === "transactions.decide" && failures-- > 0 ? "unreachable" : "none"));
+    const { ac, app } = ordersOf(
+      w,
+      async (c) => {
+        await publishOrder(c.var.tx);
+        // Somebody has decided while the handler was at work.
+        await w.store.transactions.decide(c.var.tx.id, "rolledBack", w.clock.now());
+        return c.text(c.var.tx.id, 201);
+      },
+      { check: "order" },
+      { log, checks: { order: () => "rolledBack" as const } },
+    );
+    const response = await order(app);
+    await ac.drain();
+    expect(response.headers.get(UNDECIDED_HEADER)).toBe(await response.text());
+    expect(w.transport.accepted).toEqual([]);
+    expect((await ac.operator().log.listDead()).items).toMatchObject([{ reason: "conflict" }]);
+  });
+
   test("when it decides leaves a checked one to the check", async () => {
     const w = world();
     let reachable = false;
