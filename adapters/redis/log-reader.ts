@@ -150,9 +150,9 @@ function scoredTexts(reply: unknown): Scored[] {
 
 /**
  * Members that begin with `prefix` and their scores, read in turns: the set is ordered by time, so that a transaction has
- * no range in it. A turn may tell again what an earlier one told.
+ * no range in it. A turn may tell again what an earlier one told, and they come in no order: here in that of the set.
  */
-async function scan(redis: RedisExecutor, key: string, prefix: string): Promise<ReadonlyMap<string, number>> {
+async function scan(redis: RedisExecutor, key: string, prefix: string): Promise<readonly Scored[]> {
   const found = new Map<string, number>();
   const pattern = `${prefix.replace(/[\\*?[\]^]/g, "\\$&")}*`;
   let cursor = "0";
@@ -164,7 +164,7 @@ async function scan(redis: RedisExecutor, key: string, prefix: string): Promise<
     for (const [member, score] of scoredTexts(page)) found.set(member, score);
     cursor = String(next);
   } while (cursor !== "0");
-  return found;
+  return [...found].sort(([a, scoreOfA], [b, scoreOfB]) => scoreOfA - scoreOfB || (a < b ? -1 : 1));
 }
 
 async function bodyOf(

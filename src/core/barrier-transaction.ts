@@ -120,6 +120,8 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
   const { id, database: name, consumed } = options;
   let phase: Phase = "open";
   let entries: Entry[] = [];
+  /** What was published before the work that runs now: it stays where that is rolled back. */
+  let before: readonly Entry[] = [];
   let messages = 0;
   let failed = false;
   let workOutcome = "null";
@@ -197,11 +199,7 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
   };
 
   /** Takes in how the SQL transaction ended; what it throws is for the handler. */
-  const settled = async <T>(
-    outcome: UnitOutcome<T>,
-    row: NewDecision | undefined,
-    kept: readonly Entry[],
-  ): Promise<T> => {
+  const settled = async <T>(outcome: UnitOutcome<T>, row: NewDecision | undefined): Promise<T> => {
     if (outcome.status === "committed") {
       phase = "committed";
       decision = row;
@@ -211,7 +209,7 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
     if (outcome.status === "rolledBack") {
       phase = "open";
       failed = true;
-      entries = [...kept];
+      entries = [...before];
       for (const entry of entries) entry.left = true;
       if (outcome.retryable && intent.kept && (await isRolledBack(core, use, id))) phase = "late";
       throw phase === "late" ? new RolledBackError(id, outcome.error) : outcome.error;
@@ -242,6 +240,7 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
     const outcome = await database.run(async (opened) => {
       if (consumed !== undefined) await opened.consume(consumed);
       unit = opened;
+      before = [...entries];
       const value = await work(opened.sql);
       while (parts.size > 0) await Promise.all(parts);
       unit = undefined;
@@ -261,31 +260,31 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
   const act = async <T>(
     asked: string,
     verb: string,
-    attempt: (database: AnyDatabase, kept: readonly Entry[]) => Promise<Attempt<T>>,
+    attempt: (database: AnyDatabase) => Promise<Attempt<T>>,
   ): Promise<T> => {
     begin(asked, verb);
     await Promise.all(underWay);
-    const kept = [...entries];
+    before = [...entries];
     try {
-      const { outcome, row } = await use((database) => attempt(database, kept));
-      return await settled(outcome, row, kept);
+      const { outcome, row } = await use((database) => attempt(database));
+      return await settled(outcome, row);
     } finally {
       if (phase === "running" || phase === "committing") {
         phase = "open";
-        entries = [...kept];
+        entries = [...before];
       }
     }
   };
 
   const run: Transaction["run"] = (asked, work, runOptions = {}) => {
     return enclose(
-      act(asked, "run", async (database, kept) => {
+      act(asked, "run", async (database) => {
         for (let attempt = 0; ; attempt++) {
           const ended = await runOnce(database, work as (sql: unknown) => Promise<never>, runOptions);
           const { outcome } = ended;
           const again = outcome.status === "rolledBack" && outcome.retryable && attempt < (runOptions.retries ?? 0);
           if (!again) return ended;
-          entries = [...kept];
+          entries = [...before];
           phase = "running";
           await core.clock.sleep(backOff(RUN_BACK_OFF, attempt, core.crypto));
         }
@@ -301,6 +300,7 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
             hint: `Call tx.run("${name}", async (sql) => …) instead.`,
           });
         }
+        before = [...entries];
         const row = await rowFor(database);
         const riders: Riders = {
           ...(consumed === undefined ? {} : { consumed }),

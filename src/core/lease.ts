@@ -6,7 +6,7 @@ import type { Core } from "./core.ts";
 export interface KeptLease {
   /** Aborts when the lease is lost, or has gone unrenewed for its whole length: another run may do what the handler still does. */
   readonly lost: AbortSignal;
-  /** Ends the renewals; waits for one under way, so that none comes after the completion. */
+  /** Ends the renewals; waits for one under way while the lease lasts, so that none comes after the completion. */
   stop(): Promise<void>;
 }
 
@@ -30,14 +30,21 @@ export function keepLease(core: Core, inbox: Inbox, claim: InboxClaim, claimedAt
       if (stopping.signal.aborted) return;
       const askedAt = core.clock.now();
       if (askedAt >= heldUntil) return lost.abort();
+      const answered = new AbortController();
       try {
-        const held = await askInbox(core, "the inbox to renew a lease", () => inbox.renew(claim, inboxLeaseMillis));
+        // An answer that comes after the end of the lease is none.
+        const held = await Promise.race([
+          askInbox(core, "the inbox to renew a lease", () => inbox.renew(claim, inboxLeaseMillis)),
+          core.clock.sleep(heldUntil - askedAt, answered.signal).then(() => false),
+        ]);
         if (!held) return lost.abort();
         heldUntil = askedAt + inboxLeaseMillis;
         wait = inboxRenewMillis;
       } catch (error) {
         core.emit({ type: "background", error });
         wait = Math.max(RENEW_AGAIN_MILLIS, (heldUntil - core.clock.now()) / 2);
+      } finally {
+        answered.abort();
       }
     }
   })();

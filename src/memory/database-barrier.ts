@@ -143,12 +143,14 @@ export function memoryBarrier(rows: Rows, operate: Operate, clock: Clock): Barri
               row.source === source && deadCount(row.results) === 0 && settledAt !== undefined,
           )
           .filter(([, { settledAt }]) => settledAt! <= cutoff)
+          .sort(([, a], [, b]) => a.settledAt! - b.settledAt!)
           .slice(0, limit)
           .flatMap(([key, { row }]) =>
             intentOf(tx, row.transactionId) === undefined ? [key] : [key, INTENT + row.transactionId],
           );
         const forgotten = (tx.list(INBOX) as [string, InboxRow][])
           .filter(([, { until }]) => until <= clock.now())
+          .sort(([, a], [, b]) => a.until - b.until)
           .slice(0, limit)
           .map(([key]) => key);
         for (const key of [...old, ...forgotten]) tx.delete(key);

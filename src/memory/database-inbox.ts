@@ -1,6 +1,6 @@
 import type { Clock } from "../ports/clock.ts";
 import type { Consumed } from "../ports/database.ts";
-import type { Inbox, InboxKey, InboxReader } from "../ports/inbox.ts";
+import type { Inbox, InboxClaim, InboxKey, InboxReader } from "../ports/inbox.ts";
 import type { Operate } from "./database-barrier.ts";
 import type { RowsTransaction } from "./database-rows.ts";
 import { inboxKey } from "./state.ts";
@@ -34,15 +34,22 @@ export function databaseInbox(operate: Operate, clock: Clock): Inbox & InboxRead
     return row === undefined || row.until <= clock.now() ? undefined : row;
   };
   const until = (millis: number): number => clock.now() + Math.ceil(millis);
+  /** A run's own lease, even where it is over. */
+  const dropLease = (tx: RowsTransaction, claim: InboxClaim): void => {
+    const key = leaseKey(claim);
+    if ((tx.get(key) as InboxRow | undefined)?.token === claim.token) tx.delete(key);
+  };
 
   return {
     claim: (claim, leaseMillis) =>
       operate((tx) => {
-        const done = current(tx, doneKey(claim));
+        for (const key of [doneKey(claim), leaseKey(claim)]) {
+          if (tx.get(key) !== undefined && current(tx, key) === undefined) tx.delete(key);
+        }
+        const done = tx.get(doneKey(claim)) as InboxRow | undefined;
         if (done !== undefined) return { state: "done", outcome: done.outcome! };
-        const lease = current(tx, leaseKey(claim));
+        const lease = tx.get(leaseKey(claim)) as InboxRow | undefined;
         if (lease !== undefined) return { state: lease.token === claim.token ? "claimed" : "busy" };
-        if (tx.get(doneKey(claim)) !== undefined) tx.delete(doneKey(claim));
         tx.put(leaseKey(claim), { token: claim.token, until: until(leaseMillis) });
         return { state: "claimed" };
       }),
@@ -57,17 +64,15 @@ export function databaseInbox(operate: Operate, clock: Clock): Inbox & InboxRead
     complete: (claim, { outcome, retentionMillis }) =>
       operate((tx) => {
         const done = tx.get(doneKey(claim)) as InboxRow | undefined;
+        const holds = current(tx, leaseKey(claim))?.token === claim.token;
+        dropLease(tx, claim);
         if (done !== undefined) return done.token === claim.token ? "completed" : "lost";
-        if (current(tx, leaseKey(claim))?.token !== claim.token) return "lost";
+        if (!holds) return "lost";
         tx.put(doneKey(claim), { token: claim.token, outcome, until: until(retentionMillis) });
-        tx.delete(leaseKey(claim));
         return "completed";
       }),
 
-    release: (claim) =>
-      operate((tx) => {
-        if (current(tx, leaseKey(claim))?.token === claim.token) tx.delete(leaseKey(claim));
-      }),
+    release: (claim) => operate((tx) => dropLease(tx, claim)),
 
     look: (key) =>
       operate((tx) => {

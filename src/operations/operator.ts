@@ -97,9 +97,10 @@ export function operatorOf({ core }: Service): Operator {
       const decision = await askLog(core, "the log to decide", () =>
         logOf(core).transactions.decide(transactionId, verdict, core.clock.now()),
       );
+      // Whichever verdict is in force: what is held of a decided transaction goes its way.
+      await askLog(core, "the log to release", () => logOf(core).deadLetters.release(transactionId));
       if (decision.verdict !== verdict) throw decidedOtherwise(transactionId, decision.verdict);
       core.emit({ type: "decided", transactionId, verdict, by: "person" });
-      await askLog(core, "the log to release", () => logOf(core).deadLetters.release(transactionId));
       await sweep(core, { audit: false });
       return decision;
     },

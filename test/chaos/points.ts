@@ -1,0 +1,34 @@
+/** The points at which a process of the bank can kill itself, by the role that passes them. */
+export const POINTS = {
+  producer: ["P2_prepare", "P6_commit", "P8_hint", "P9_publish", "P10_settle"],
+  consumer: ["C4_claim", "C6_effect", "C7_commit", "C8_complete"],
+  sweeper: ["S1_claim", "S5_publish", "S6_settle"],
+} as const;
+
+export type Role = keyof typeof POINTS;
+export type Point = (typeof POINTS)[Role][number];
+export type Side = "before" | "after";
+
+/** Where a process kills itself: at the `nth` time that it is there, from 1. */
+export interface Fault {
+  readonly point: Point;
+  readonly side: Side;
+  readonly nth: number;
+}
+
+/** A fault as the environment of a process names it: `P6_commit:after:3`. */
+export function faultText({ point, side, nth }: Fault): string {
+  return `${point}:${side}:${nth}`;
+}
+
+/** Reads what {@link faultText} wrote; `undefined` for a process that is not to kill itself. */
+export function parseFault(text: string | undefined): Fault | undefined {
+  if (text === undefined || text === "") return undefined;
+  const [name, side, nth] = text.split(":");
+  const point = Object.values(POINTS)
+    .flat()
+    .find((one) => one === name);
+  if (point === undefined || (side !== "before" && side !== "after") || !(Number(nth) >= 1))
+    throw new Error(`Expected a fault like "P6_commit:after:1", found "${text}".`);
+  return { point, side, nth: Number(nth) };
+}
