@@ -14,14 +14,10 @@ async function ask<T>(
   call: () => Promise<T>,
 ): Promise<T> {
   const timer = new AbortController();
-  const late = core.clock.sleep(millis, timer.signal).then((): never => {
-    throw new UnavailableError(code, `Expected ${what} within ${millis} ms, found no answer.`, {
-      hint: "It may have been applied all the same; recovery finds out.",
-    });
-  });
-  late.catch(() => undefined);
+  const late = core.clock.sleep(millis, timer.signal).then((): typeof LATE => LATE);
+  let answer: T | typeof LATE;
   try {
-    return await Promise.race([call(), late]);
+    answer = await Promise.race([call(), late]);
   } catch (error) {
     if (error instanceof AftercommitError) throw error;
     throw new UnavailableError(code, `Expected ${what} to succeed, found an error of the store or transport.`, {
@@ -29,9 +25,17 @@ async function ask<T>(
       cause: error,
     });
   } finally {
-    timer.abort();
+    // With a reason of its own: an error would be made, with its stack, for every call that was answered.
+    timer.abort(ANSWERED);
   }
+  if (answer !== LATE) return answer;
+  throw new UnavailableError(code, `Expected ${what} within ${millis} ms, found no answer.`, {
+    hint: "It may have been applied all the same; recovery finds out.",
+  });
 }
+
+const LATE = Symbol("late");
+const ANSWERED = "answered";
 
 /** Calls the user's own check, with the transport's time limit: it may ask a database. */
 export function askInTime<T>(core: Core, what: string, call: () => MaybePromise<T>): Promise<T> {

@@ -44,7 +44,7 @@ export function keepLease(core: Core, inbox: Inbox, claim: InboxClaim, claimedAt
         core.emit({ type: "background", error });
         wait = Math.max(RENEW_AGAIN_MILLIS, (heldUntil - core.clock.now()) / 2);
       } finally {
-        answered.abort();
+        answered.abort("answered");
       }
     }
   })();
@@ -52,7 +52,7 @@ export function keepLease(core: Core, inbox: Inbox, claim: InboxClaim, claimedAt
   return {
     lost: lost.signal,
     async stop() {
-      stopping.abort();
+      stopping.abort("stopped");
       await renewals;
     },
   };

@@ -1,5 +1,6 @@
 import type { Port } from "./faults.ts";
 import type { Process } from "./process.ts";
+import { stepName } from "./steps.ts";
 import type { World } from "./world.ts";
 
 /** What a caller is told when there was no answer. */
@@ -11,6 +12,8 @@ export class PortError extends Error {
 export interface Call<T> {
   readonly port: Port;
   readonly name: string;
+  /** Whether a consumer's run makes it, where a producer makes the same. */
+  readonly consuming?: boolean;
   /** What it does when it arrives; it is never cut in two. */
   readonly act: () => T | Promise<T>;
   /** What happens instead where the other side refuses it. @default an error */
@@ -24,7 +27,8 @@ const NEVER = new Promise<never>(() => undefined);
  * Lets a process call something outside of it, and ends the call in one of the ways that calls end: answered; failed
  * before it acts; acted, and the answer lost; the process dead before or after; refused by the other side; and slow.
  */
-export function call<T>(world: World, process: Process, { port, name, act, refuse }: Call<T>): Promise<T> {
+export function call<T>(world: World, process: Process, options: Call<T>): Promise<T> {
+  const { port, name, consuming = false, act, refuse } = options;
   if (!process.alive) return NEVER;
   const { scheduler, faults } = world;
   const fate = faults.fate(port);
@@ -40,7 +44,7 @@ export function call<T>(world: World, process: Process, { port, name, act, refus
       else answer(() => resolve(value));
     };
     const failed = (error: unknown): void => answer(() => reject(error));
-    scheduler.after(there, name, () => {
+    scheduler.after(there, stepName(name, process.role, consuming), () => {
       if (!process.alive && !process.leavesRequests) return;
       if (fate !== "ok") scheduler.note(fate);
       if (fate === "diesBefore") return world.kill(process);

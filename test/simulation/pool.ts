@@ -15,7 +15,7 @@ export interface Pool {
 export function startPool(size: number = availableParallelism()): Pool {
   const path = fileURLToPath(new URL("./worker.ts", import.meta.url));
   // What a run leaves is garbage after a few milliseconds.
-  const execArgv = [...process.execArgv, "--max-semi-space-size=64"];
+  const execArgv = [...process.execArgv, "--min-semi-space-size=64", "--max-semi-space-size=128"];
   const workers = Array.from({ length: size }, () => fork(path, [], { execArgv }));
   return {
     async run(tasks, each, enough = () => false) {

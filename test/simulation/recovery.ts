@@ -19,6 +19,7 @@ export function recover(world: World, done: () => void): void {
   world.deployedKeys = world.qstash.keys;
   for (const { env } of world.slots) {
     env.process.skewMillis = 0;
+    env.process.pausedUntil = 0;
     // A deployment: two rotations later nobody knew the keys any more.
     if (world.qstash.rotations > 1) world.kill(env.process);
   }

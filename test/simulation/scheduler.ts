@@ -2,7 +2,8 @@ import type { Process } from "./process.ts";
 
 /** Something that happens at a moment; it can be called off. */
 export interface Happening {
-  readonly at: number;
+  /** When; later, where its owner stands still then. */
+  at: number;
   /** Settles which of two at the same moment is first. */
   readonly order: number;
   /** Whose it is: what a dead process waited for never comes. */
@@ -62,8 +63,12 @@ export function scheduler({ maxSteps = 10_000, turns = 1, watch }: SchedulerOpti
   };
 
   const next = (): Happening | undefined => {
-    for (let first = pop(heap); first !== undefined; first = pop(heap))
-      if (!first.off && first.owner?.alive !== false) return first;
+    for (let first = pop(heap); first !== undefined; first = pop(heap)) {
+      const { owner } = first;
+      if (first.off || owner?.alive === false) continue;
+      if (owner === undefined || owner.pausedUntil <= first.at) return first;
+      push(heap, Object.assign(first, { at: owner.pausedUntil }));
+    }
     return undefined;
   };
 

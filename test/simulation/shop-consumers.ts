@@ -84,6 +84,7 @@ export function mountConsumers(app: App, ac: Aftercommit<Env>): void {
 async function plainly({ world, process }: Env, consumer: string, messageId: string): Promise<void> {
   const key = inboxKeyOf({ consumer: `${SHOP}/consumers/${consumer}`, messageId });
   const end = world.oracle.log.leases.begins(key, process);
+  if (world.faults.percent(4)) world.pause(process);
   await world.sleep(process, DAWDLES[world.faults.below(9)] ?? 0);
   await call(world, process, {
     port: "delivery",

@@ -41,6 +41,7 @@ export function plan(world: World, choices: Choices): void {
       const { env, service } = world.slots[0]!;
       void person(world, service.ac.operator(env)).catch(() => undefined);
     },
+    () => world.pause(world.slots[choices.below(world.slots.length)]!.env.process),
   ];
   for (let left = choices.weighted([20, 20, 20, 15, 10, 10, 5]); left > 0; left--) {
     const happen = events[choices.below(events.length)]!;

@@ -30,18 +30,21 @@ import { drawnSetup } from "./setup.ts";
 import type { Level, Setup } from "./setup.ts";
 import { shop } from "./shop.ts";
 import type { Env, Service } from "./shop.ts";
+import type { Role } from "./steps.ts";
 import { LEDGER } from "./topics.ts";
 
 /** A place at which a process of a service runs; after its death another one. */
 export interface Slot {
   readonly service: Service;
-  readonly role: "shop" | "sweeper" | "ledger";
+  readonly role: Role;
   env: Env;
 }
 
 /** A process that can be called from outside. */
 export interface Instance {
   readonly process: Process;
+  /** Resolves when a process that stands still goes on. */
+  wakes(): Promise<void>;
   request(url: string, init: RequestInit): Promise<Response>;
 }
 
@@ -63,6 +66,8 @@ export interface World {
   reach(url: string): Instance | undefined;
   /** Ends a process, and starts another one in its place a while later. */
   kill(process: Process): void;
+  /** A process stands still for a while, and then goes on as if nothing had been. */
+  pause(process: Process): void;
   /** Lets a process do nothing for a while. */
   sleep(process: Process, millis: number): Promise<void>;
   /** Starts a process of the shop that nobody reaches. */
@@ -77,6 +82,8 @@ export interface WorldOptions {
 
 /** After so long a process that died is there again. */
 const RESTARTS = [1_000, 20_000, 100_000, 400_000] as const;
+/** So long a process stands still. */
+const PAUSES = [100_000, 20_000, 250_000] as const;
 /** How far clocks are off. */
 const SKEWS = [0, 3_000, -3_000, 20_000, -20_000, 400_000, -400_000] as const;
 const SKEW_WEIGHTS = [60, 12, 12, 5, 5, 3, 3] as const;
@@ -116,6 +123,7 @@ export function newWorld(choices: Choices, scheduler: Scheduler, { level, mutant
       return (
         slot && {
           process: slot.env.process,
+          wakes: () => skewedClock(scheduler, slot.env.process, slot.env.process).sleep(0),
           request: async (to, init) => slot.service.app.request(to, init, slot.env, slot.env),
         }
       );
@@ -131,6 +139,9 @@ export function newWorld(choices: Choices, scheduler: Scheduler, { level, mutant
         slot.env = start(slot.role);
       });
     },
+    pause(process) {
+      process.pausedUntil = scheduler.now + PAUSES[faults.below(PAUSES.length)]!;
+    },
     sleep: (process, millis) =>
       millis === 0 ? Promise.resolve() : skewedClock(scheduler, process, process).sleep(millis),
     startApart: () => start("shop"),
@@ -141,8 +152,8 @@ export function newWorld(choices: Choices, scheduler: Scheduler, { level, mutant
     Array.from({ length: ACCOUNTS }, (_, number) => [`table/${accountKey(number)}`, OPENING] as const),
   );
 
-  function start(role: Slot["role"]): Env {
-    const process = newProcess(++started, skew());
+  function start(role: Role): Env {
+    const process = newProcess(++started, role, skew());
     const keys = { currentSigningKey: world.deployedKeys.current, nextSigningKey: world.deployedKeys.next };
     let made: Pick<Env, "database" | "ports"> | undefined;
     // Many a process is never called.
@@ -165,12 +176,7 @@ export function newWorld(choices: Choices, scheduler: Scheduler, { level, mutant
     };
   }
 
-  function portsOf(
-    role: Slot["role"],
-    process: Process,
-    database: Env["database"],
-    keys: QStashReceiverOptions,
-  ): Ports {
+  function portsOf(role: Role, process: Process, database: Env["database"], keys: QStashReceiverOptions): Ports {
     const clock = skewedClock(scheduler, process, process);
     const transport = qstash({ client: qstashClientOf(world, process), ...keys, clock, crypto });
     const common = { clock, crypto, receiver: transport.receiver! };
@@ -188,7 +194,7 @@ export function newWorld(choices: Choices, scheduler: Scheduler, { level, mutant
     return mutant === undefined ? ports : mutant.apply(ports);
   }
 
-  const place = (role: Slot["role"], count: number): Slot[] =>
+  const place = (role: Role, count: number): Slot[] =>
     Array.from({ length: count }, () => ({
       role,
       service: role === "ledger" ? services.ledger : services.shop,

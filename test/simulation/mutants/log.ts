@@ -99,6 +99,16 @@ export const LOG_MUTANTS: readonly Mutant[] = [
       })),
   },
   {
+    name: "a lost lease completes",
+    apply: (ports) =>
+      withInboxes(ports, (inbox) => ({
+        async complete(claim, completion) {
+          const found = await inbox.complete(claim, completion);
+          return found === "lost" ? "completed" : found;
+        },
+      })),
+  },
+  {
     name: "a renewal that is refused is taken for one that is not",
     apply: (ports) =>
       withInboxes(ports, (inbox) => ({

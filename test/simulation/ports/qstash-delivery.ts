@@ -1,12 +1,17 @@
 import type { World } from "../world.ts";
 import type { QStashMessage } from "./qstash-server.ts";
 import { headerLists } from "./qstash-client.ts";
+import { stepName } from "../steps.ts";
 import { signed } from "./qstash-signer.ts";
 
 /** After so long QStash no longer waits for an answer. */
 const PATIENCE_MILLIS = 60_000;
 /** How often a callback is tried again. */
 const CALLBACK_RETRIES = 3;
+
+/** The steps of a consumer that QStash makes. */
+const RECEIVES = stepName("receives", "shop", true);
+const ANSWERS = stepName("answers", "shop", true);
 
 /** What an attempt came to. */
 interface Answer {
@@ -22,7 +27,7 @@ export function schedule(world: World, message: QStashMessage): void {
   const wait = Math.max(0, message.notBefore - scheduler.now);
   const leave = (copy: boolean): void => {
     const [there, back] = faults.latency();
-    scheduler.after(wait + there + back, "leaves", () => attempt(world, message, copy));
+    scheduler.after(wait + there + back, RECEIVES, () => attempt(world, message, copy));
   };
   leave(false);
   if (faults.percent(8)) leave(true);
@@ -42,7 +47,7 @@ function attempt(world: World, message: QStashMessage, copy: boolean): void {
     if (timer !== undefined) timer.off = true;
     instance?.process.onDeath.delete(reset);
     if (copy) return;
-    scheduler.after(0, "outcome", () => judge(world, message, answer));
+    scheduler.after(0, ANSWERS, () => judge(world, message, answer));
   };
   if (instance === undefined || fate === "fails") return end({ status: 502, response: "no connection" });
   instance.process.onDeath.add(reset);
@@ -54,6 +59,7 @@ function attempt(world: World, message: QStashMessage, copy: boolean): void {
     "Upstash-Message-Id": message.id,
   };
   const call = async (): Promise<void> => {
+    if (instance.process.pausedUntil > scheduler.now) await instance.wakes();
     const response = await instance.request(message.url, { method: "POST", headers, body: message.body });
     const answer = await answerOf(response);
     scheduler.note(String(answer.status));
@@ -82,12 +88,12 @@ function judge(world: World, message: QStashMessage, answer: Answer): void {
   if (answer.status >= 200 && answer.status < 300) {
     message.state = "delivered";
     oracle.delivered(message);
-    if (faults.percent(5)) scheduler.after(90_000, "leaves", () => attempt(world, message, true));
+    if (faults.percent(5)) scheduler.after(90_000, RECEIVES, () => attempt(world, message, true));
     return;
   }
   if (answer.final !== true && message.tried <= message.retries) {
     const wait = answer.retryAfterMillis ?? Math.min(86_400_000, Math.exp(2.5 * message.tried) * 1_000);
-    scheduler.after(wait, "retries", () => attempt(world, message, false));
+    scheduler.after(wait, RECEIVES, () => attempt(world, message, false));
     return;
   }
   if (message.labels[0] === "callback" || message.labels[0]!.endsWith("-wake")) {

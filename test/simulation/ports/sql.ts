@@ -20,7 +20,7 @@ export function sqlOf(world: World, process: Process, server: SqlServer): Simula
   const { oracle } = world;
 
   /** One call of the server; `fault` is what its refusal looks like. */
-  const ask = <T>(name: string, fault: DatabaseFault, act: () => Promise<T>): Promise<T> => {
+  const ask = <T>(name: string, fault: DatabaseFault, act: () => Promise<T>, consuming = false): Promise<T> => {
     const run = async (): Promise<T> => {
       if (server.down) throw new PortError("the database is out of reach");
       const value = await act();
@@ -31,7 +31,7 @@ export function sqlOf(world: World, process: Process, server: SqlServer): Simula
       const mend = database.fail(fault);
       return run().finally(mend);
     };
-    return call(world, process, { port: "sql", name, act: run, refuse });
+    return call(world, process, { port: "sql", name, consuming, act: run, refuse });
   };
 
   /** The connection is gone: the server finds that out sooner or later. */
@@ -50,6 +50,7 @@ export function sqlOf(world: World, process: Process, server: SqlServer): Simula
       return { status: "rolledBack", error, retryable: false };
     }
     let broken: unknown;
+    let consuming = false;
     const onDeath = (): void => hangUp(session);
     process.onDeath.add(onDeath);
     const disconnect = (error: unknown): void => {
@@ -62,7 +63,7 @@ export function sqlOf(world: World, process: Process, server: SqlServer): Simula
     const state = async <S>(name: string, act: () => Promise<S>): Promise<S> => {
       if (broken !== undefined) throw new PortError("the connection is gone");
       try {
-        return await ask(name, "statement", act);
+        return await ask(name, "statement", act, consuming);
       } catch (error) {
         if (error instanceof PortError) disconnect(error);
         throw error;
@@ -74,7 +75,10 @@ export function sqlOf(world: World, process: Process, server: SqlServer): Simula
     try {
       value = await work({
         sql,
-        consume: (consumed) => state("sql.consume", () => unit.consume(consumed)),
+        consume(consumed) {
+          consuming = true;
+          return state("sql.consume", () => unit.consume(consumed));
+        },
         decide: (decision) => state("sql.decide", () => unit.decide(decision)),
         keepOutcome: (claim, outcome) => state("sql.outcome", () => unit.keepOutcome(claim, outcome)),
         savepoint: (part) => unit.savepoint(async () => part(sql)),
@@ -91,7 +95,7 @@ export function sqlOf(world: World, process: Process, server: SqlServer): Simula
       );
     }
     return ended(
-      ask("sql.commit", "commit", () => session.commit(value)),
+      ask("sql.commit", "commit", () => session.commit(value), consuming),
       (lost) => {
         disconnect(lost);
         return { status: "unknown", error: lost };
@@ -111,7 +115,7 @@ export function sqlOf(world: World, process: Process, server: SqlServer): Simula
 
   const batch: NonNullable<SimulatedDatabase["batch"]> = async (statements, riders) => {
     try {
-      return await ask("sql.batch", "commit", () => database.batch(statements, riders));
+      return await ask("sql.batch", "commit", () => database.batch(statements, riders), riders.consumed !== undefined);
     } catch (error) {
       return { status: "unknown", error };
     }
