@@ -4,6 +4,8 @@ import type { Violate } from "./rows.ts";
 /** Sees who holds which message, by what an inbox has answered. */
 export interface LeaseWatch {
   acted(method: string, key: string, token: string, now: number, argument: unknown, found: unknown): void;
+  /** The store's clock shows so much: what has lapsed by then stays so, wherever the clock jumps. */
+  passes(now: number): void;
   /** A handler begins, under the lease that is held now; the function that it returns ends it. */
   begins(key: string, process: Process): () => void;
   /** The store's clock has jumped: a lease may be over sooner than its run could know. */
@@ -21,11 +23,15 @@ export function leaseWatch(violate: Violate): LeaseWatch {
   let unsure = false;
 
   return {
+    passes(now) {
+      for (const [key, { until }] of leases) if (now > until) leases.delete(key);
+    },
+
     acted(method, key, token, now, argument, found) {
       const held = leases.get(key);
-      const valid = held !== undefined && now <= held.until;
       if (method === "claim" && (found as { readonly state: string }).state === "claimed") {
-        if (valid && held.token !== token) violate("one valid lease", `${key} was claimed while another run held it`);
+        if (held !== undefined && held.token !== token)
+          violate("one valid lease", `${key} was claimed while another run held it`);
         leases.set(key, { token, until: now + (argument as number) });
       }
       if (method === "renew" && found === true) {
@@ -35,7 +41,7 @@ export function leaseWatch(violate: Violate): LeaseWatch {
       if (method === "complete" && found === "completed") {
         const by = done.get(key);
         if (by !== undefined && by !== token) violate("one run has done a message", `${key} was completed twice`);
-        if (by === undefined && (!valid || held.token !== token))
+        if (by === undefined && held?.token !== token)
           violate("one valid lease", `${key} was completed by a run that does not hold it`);
         done.set(key, token);
         leases.delete(key);

@@ -28,12 +28,13 @@ export function logWatch(violate: Violate): LogWatch {
     lost: { transactions: new Set(), inbox: new Set() },
 
     acted({ scheduler, redis }, name, args, result) {
+      const now = scheduler.now + redis.skewMillis;
+      leases.passes(now);
       if (name === "transactions.prepare") {
         for (const { transactionId, parent } of args[0] as readonly DeliveryRecord[])
           if (parent !== undefined) watch.parents.set(transactionId, inboxKeyOf(parent));
         return;
       }
-      const now = scheduler.now + redis.skewMillis;
       if (name === "transactions.decide") decided(String(args[0]), (result as Decision).verdict);
       if (!name.startsWith("inbox.")) return;
       const [claim, second] = args as [InboxClaim, { readonly child?: { readonly transactionId: string } } & Child];
