@@ -1,0 +1,3 @@
+import { handle } from "../scenarios/entry.ts";
+
+export default { fetch: handle };
