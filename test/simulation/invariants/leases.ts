@@ -4,7 +4,7 @@ import type { Violate } from "./rows.ts";
 /** Sees who holds which message, by what an inbox has answered. */
 export interface LeaseWatch {
   acted(method: string, key: string, token: string, now: number, argument: unknown, found: unknown): void;
-  /** The store's clock shows so much: what has lapsed by then stays so, wherever the clock jumps. */
+  /** The store's clock shows so much: what has lapsed by then may be another's, even if the clock jumps back. */
   passes(now: number): void;
   /** A handler begins, under the lease that is held now; the function that it returns ends it. */
   begins(key: string, process: Process): () => void;
@@ -16,7 +16,7 @@ export interface LeaseWatch {
 
 /** Watches that at most one run holds a valid lease of a message, and that one run alone has done it. */
 export function leaseWatch(violate: Violate): LeaseWatch {
-  const leases = new Map<string, { readonly token: string; readonly until: number }>();
+  const leases = new Map<string, { readonly token: string; readonly until: number; lapsed: boolean }>();
   const done = new Map<string, string>();
   /** The processes that run a handler, by the token of its lease. */
   const running = new Map<string, Process>();
@@ -24,24 +24,24 @@ export function leaseWatch(violate: Violate): LeaseWatch {
 
   return {
     passes(now) {
-      for (const [key, { until }] of leases) if (now > until) leases.delete(key);
+      for (const lease of leases.values()) lease.lapsed ||= now > lease.until;
     },
 
     acted(method, key, token, now, argument, found) {
       const held = leases.get(key);
       if (method === "claim" && (found as { readonly state: string }).state === "claimed") {
-        if (held !== undefined && held.token !== token)
+        if (held?.lapsed === false && held.token !== token)
           violate("one valid lease", `${key} was claimed while another run held it`);
-        leases.set(key, { token, until: now + (argument as number) });
+        leases.set(key, { token, until: now + (argument as number), lapsed: false });
       }
       if (method === "renew" && found === true) {
         if (held?.token !== token) violate("one valid lease", `${key} was renewed by a run that does not hold it`);
-        leases.set(key, { token, until: now + (argument as number) });
+        leases.set(key, { token, until: now + (argument as number), lapsed: false });
       }
       if (method === "complete" && found === "completed") {
         const by = done.get(key);
         if (by !== undefined && by !== token) violate("one run has done a message", `${key} was completed twice`);
-        if (by === undefined && held?.token !== token)
+        if (by === undefined && (held?.token !== token || now > held.until))
           violate("one valid lease", `${key} was completed by a run that does not hold it`);
         done.set(key, token);
         leases.delete(key);
