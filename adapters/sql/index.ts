@@ -24,6 +24,8 @@ export type {
 } from "./drivers/postgres-js.ts";
 export { betterSqlite3 } from "./drivers/better-sqlite3.ts";
 export type { BetterSqlite3Like, BetterSqlite3StatementLike } from "./drivers/better-sqlite3.ts";
+export { bunSqlite } from "./drivers/bun-sqlite.ts";
+export type { BunSqliteLike, BunSqliteStatementLike } from "./drivers/bun-sqlite.ts";
 export { d1 } from "./drivers/d1.ts";
 export type { D1Like, D1ResultLike, D1StatementLike } from "./drivers/d1.ts";
 export { libsql } from "./drivers/libsql.ts";

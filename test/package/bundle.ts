@@ -16,11 +16,13 @@ export interface BundleOptions {
   /** The packages to take in too; all others stay out. @default none */
   readonly inline?: readonly string[];
   readonly format?: "esm" | "iife";
+  /** The conditions under which packages export. @default none */
+  readonly conditions?: readonly string[];
 }
 
 /** Bundles everything that these sources export, without anything that is not this package's. */
 export async function bundle(sources: readonly string[], options: BundleOptions = {}): Promise<Bundle> {
-  const { minify = false, inline = [], format = "esm" } = options;
+  const { minify = false, inline = [], format = "esm", conditions = [] } = options;
   const { outputFiles, metafile } = await build({
     stdin: {
       contents: sources.map((source) => `export * from ${JSON.stringify(source)};`).join("\n"),
@@ -35,6 +37,8 @@ export async function bundle(sources: readonly string[], options: BundleOptions 
     format,
     target: "es2022",
     platform: "neutral",
+    mainFields: ["module", "main"],
+    conditions: [...conditions],
     legalComments: "none",
     logLevel: "silent",
     plugins: [

@@ -3,15 +3,21 @@ import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { entries, manifest, root, specifierOf } from "./manifest.ts";
 
 const run = promisify(execFile);
 
+/** The best of several runs, on a machine that may have other work. */
+const COLD_IMPORT_MILLIS = 60;
+
 /** What the build reads. The repository itself stays as it is, and others may build in it meanwhile. */
 const INGREDIENTS = ["package.json", "tsconfig.json", "src", "adapters", "README.md", "LICENSE", "CHANGELOG.md"];
 
 let workshop = "";
+let tarball = "";
 let project = "";
 
 beforeAll(async () => {
@@ -27,7 +33,7 @@ beforeAll(async () => {
   const modules = join(project, "node_modules");
   await mkdir(join(modules, "@upstash"), { recursive: true });
   await mkdir(join(modules, "aftercommit"));
-  const tarball = join(directory, `aftercommit-${manifest.version}.tgz`);
+  tarball = join(directory, `aftercommit-${manifest.version}.tgz`);
   await run("tar", ["-xzf", tarball, "-C", join(modules, "aftercommit"), "--strip-components=1"]);
   for (const peer of Object.keys(manifest.peerDependencies)) {
     await symlink(new URL(`node_modules/${peer}`, root), join(modules, peer));
@@ -76,6 +82,51 @@ describe("the packed package", () => {
     const source = (await import(new URL(target["aftercommit-source"], root).href)) as object;
     const code = `console.log(JSON.stringify(Object.keys(await import("${specifierOf(subpath)}"))));`;
     expect(await inProject(code)).toEqual(Object.keys(source).toSorted());
+  });
+
+  test.each([
+    ["Deno", "deno", ["run", "-A", "--no-remote", "--cached-only", "--node-modules-dir=manual"]],
+    ["Bun", "bun", []],
+  ] as const)("can be imported on %s, every subpath of it", async (_, command, args) => {
+    const file = join(project, "entries.mjs");
+    const names = [...entries.keys()].map(specifierOf);
+    await writeFile(
+      file,
+      `const found = {};
+      for (const name of ${JSON.stringify(names)}) found[name] = Object.keys(await import(name)).length > 0;
+      console.log(JSON.stringify(found));`,
+    );
+    const path = new URL(`node_modules/.bin/${command}`, root).pathname;
+    const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1" };
+    const { stdout } = await run(path, [...args, file], { cwd: project, env });
+    expect(JSON.parse(stdout)).toEqual(Object.fromEntries(names.map((name) => [name, true])));
+  });
+
+  test("is in order for publint", async () => {
+    const { messages, pkg } = await publint({ pkgDir: join(project, "node_modules/aftercommit"), pack: false });
+    expect(messages.map((message) => formatMessage(message, pkg, { color: false }))).toEqual([]);
+  });
+
+  test("has the right types for every way in which an ES module is resolved", async () => {
+    const attw = new URL("node_modules/.bin/attw", root).pathname;
+    // It ends with another code where it finds a problem, and says which.
+    const { stdout } = await run(attw, [tarball, "--profile", "esm-only", "--format", "ascii"]);
+    expect(stdout).toContain("aftercommit/qstash");
+  });
+
+  test("is imported without delay", async () => {
+    const millis: number[] = [];
+    for (let run = 0; run < 9; run++) {
+      const code = `
+        await import("hono");
+        const startedAt = performance.now();
+        await import("aftercommit");
+        console.log(performance.now() - startedAt);`;
+      millis.push(Number(await inProject(code)));
+    }
+    const least = Math.min(...millis);
+    console.log(`a cold import of "aftercommit" took ${least.toFixed(1)} ms`);
+    expect(least).toBeLessThan(COLD_IMPORT_MILLIS);
   });
 
   test("carries code, types and sources, and nothing else", async () => {

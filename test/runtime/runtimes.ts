@@ -93,7 +93,7 @@ async function startProgram(command: string, args: readonly string[], env: Scena
   const stop = async (): Promise<void> => {
     if (child.pid === undefined) return;
     // The command may be a script around the program: the group has both.
-    if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid, "SIGKILL");
+    if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid, "SIGTERM");
     await exited;
   };
   let printed = "";

@@ -21,7 +21,7 @@ export interface DrizzleLike {
 }
 
 /**
- * The handle that `run` gives: drizzle's own transaction. Where drizzle is synchronous (better-sqlite3), whose own
+ * The handle that `run` gives: drizzle's own transaction. Where drizzle is synchronous (better-sqlite3, bun:sqlite), whose own
  * transactions take no asynchronous work, it is the database itself, with the transaction open on its connection.
  */
 export type DrizzleHandle<Db extends DrizzleLike> = Db extends { run(query: never): infer Ran }
@@ -48,7 +48,7 @@ export interface DrizzleOptions {
 
 /**
  * A database through drizzle-orm: PostgreSQL (node-postgres, postgres.js, PGlite, Neon over WebSockets), SQLite
- * (better-sqlite3, libSQL) and MySQL (mysql2). For D1, and for Neon over HTTP, there is {@link drizzleBatch}.
+ * (better-sqlite3, bun:sqlite, libSQL) and MySQL (mysql2). For D1, and for Neon over HTTP, there is {@link drizzleBatch}.
  *
  * @example
  * ```ts

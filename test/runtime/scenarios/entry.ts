@@ -12,13 +12,16 @@ export interface Outcome {
   readonly millis: number;
 }
 
-const { app, ac } = createService();
+const service = createService();
+
+/** The service that the cases are tried on. */
+export const { ac } = service;
 
 /** Serves the service; and at `/_cases/:number` runs a case, in the runtime that it is called in. */
 export async function handle(request: Request, env: ScenarioEnv, context?: ExecutionContext): Promise<Response> {
   const { pathname } = new URL(request.url);
   const number = /^\/_cases\/(\d+)$/.exec(pathname)?.[1];
-  if (number === undefined) return app.fetch(request, env, context);
+  if (number === undefined) return service.app.fetch(request, env, context);
   const found = CASES[Number(number)];
   if (found === undefined) return new Response(null, { status: 404 });
   const startedAt = Date.now();

@@ -1,4 +1,4 @@
-import { type Args1, type Args2, type Command, type CommandTable } from "../command.ts";
+import type { Args1, Args2, Command, CommandTable } from "../command.ts";
 import { createInterpreter, type CompiledScript } from "../lua/interpreter.ts";
 import { parseInteger } from "../numbers.ts";
 import { CommandError, OK, type RedisReply, wrongArity } from "../reply.ts";

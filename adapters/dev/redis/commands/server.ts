@@ -1,4 +1,4 @@
-import { type Args1, type CommandTable } from "../command.ts";
+import type { Args1, CommandTable } from "../command.ts";
 import type { Keyspace } from "../keyspace.ts";
 import { OK, type RedisReply, syntaxError, wrongArity } from "../reply.ts";
 
