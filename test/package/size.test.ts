@@ -12,6 +12,7 @@ test(`the core with QStash and Upstash Redis is at most ${LIMITS.core} KB`, () =
 
 test(`a complete Worker with hono/tiny, zod/mini and both Upstash clients is at most ${LIMITS.worker} KB`, () => {
   expect(sizes.workerGzip / 1_024).toBeLessThanOrEqual(LIMITS.worker);
+  expect(sizes.workerGzip).toBeGreaterThan(sizes.coreGzip);
 });
 
 test("every entry that ships to an app is measured", () => {

@@ -33,4 +33,4 @@ app.post(
 );
 app.route("/_aftercommit", ac.operations());
 
-export default { fetch: app.fetch, scheduled: ac.scheduled };
+export const worker = { fetch: app.fetch, scheduled: ac.scheduled };
