@@ -21,10 +21,13 @@ export type ErrorCode =
   | "ERR_LOG_UNAVAILABLE"
   | "ERR_INBOX_UNAVAILABLE"
   | "ERR_TRANSPORT_UNAVAILABLE"
+  | "ERR_PAYLOAD_UNAVAILABLE"
   | "ERR_NOT_FOUND"
   | "ERR_CONFLICT"
   | "ERR_EXPIRED"
   | "ERR_UNDECODABLE"
+  | "ERR_REFUSED"
+  | "ERR_PARTICIPANT_UNAVAILABLE"
   | "ERR_FATAL"
   | "ERR_RETRYABLE";
 
@@ -36,6 +39,9 @@ const HTTP_ANSWERS: Partial<Record<ErrorCode, { readonly status: number; readonl
   ERR_LOG_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
   ERR_INBOX_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
   ERR_TRANSPORT_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
+  ERR_PAYLOAD_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
+  ERR_PARTICIPANT_UNAVAILABLE: { status: 503, retryAfterSeconds: 2 },
+  ERR_REFUSED: { status: 409 },
   ERR_NOT_FOUND: { status: 404 },
   ERR_CONFLICT: { status: 409 },
   ERR_EXPIRED: { status: 409 },
@@ -238,11 +244,17 @@ export class UnavailableError extends AftercommitError {
     "ERR_LOG_UNAVAILABLE",
     "ERR_INBOX_UNAVAILABLE",
     "ERR_TRANSPORT_UNAVAILABLE",
+    "ERR_PAYLOAD_UNAVAILABLE",
   ];
 
   /** Makes one that says who did not answer; always retryable. */
   constructor(
-    code: "ERR_DATABASE_UNAVAILABLE" | "ERR_LOG_UNAVAILABLE" | "ERR_INBOX_UNAVAILABLE" | "ERR_TRANSPORT_UNAVAILABLE",
+    code:
+      | "ERR_DATABASE_UNAVAILABLE"
+      | "ERR_LOG_UNAVAILABLE"
+      | "ERR_INBOX_UNAVAILABLE"
+      | "ERR_TRANSPORT_UNAVAILABLE"
+      | "ERR_PAYLOAD_UNAVAILABLE",
     message: string,
     details: ErrorDetails,
   ) {

@@ -5,8 +5,9 @@ import type { Publication } from "./publication.ts";
 
 /** Publishes one message by a call of its own. Rejects with the client's error, which carries the status. */
 export function publishAlone(client: QStashClientLike, publication: Publication): Promise<unknown> {
+  const { destination, queue } = publication;
   return client.http.request({
-    path: ["v2", "publish", publication.destination],
+    path: [...(queue === undefined ? ["v2", "publish"] : ["v2", "enqueue", queue]), destination],
     method: "POST",
     headers: headersOf(client, publication),
     body: publication.body,
@@ -25,8 +26,9 @@ export function publishBatch(client: QStashClientLike, items: readonly string[])
 
 /** A message as an item of a batch, in JSON. */
 export function batchItem(client: QStashClientLike, publication: Publication): string {
-  const { destination, body } = publication;
-  return JSON.stringify({ destination, headers: headersOf(client, publication), body });
+  const { destination, queue, body } = publication;
+  // Where there is no queue, JSON leaves it out.
+  return JSON.stringify({ destination, queue, headers: headersOf(client, publication), body });
 }
 
 /** What QStash says of a message that it was asked to take; an earlier copy of ours is as good as a new one. */

@@ -1,5 +1,6 @@
 import { utf8Length } from "../../src/model/bytes.ts";
 import { deduplicationId } from "../../src/model/delivery.ts";
+import type { DeliveryRecord } from "../../src/model/delivery.ts";
 import { ENVELOPE_MEDIA_TYPE } from "../../src/model/envelope.ts";
 import { DEFAULT_RETRIES } from "../../src/model/topic.ts";
 import type { Dispatch, WakeCall } from "../../src/ports/transport.ts";
@@ -8,6 +9,8 @@ import { deliveryLabels, failureUrlOf } from "./labels.ts";
 /** What QStash is asked to deliver, and how: an item of a batch, or a call of its own. */
 export interface Publication {
   readonly destination: string;
+  /** The queue that it waits in, where its order matters. */
+  readonly queue?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
@@ -23,7 +26,15 @@ const WAKE_RETRIES = 5;
 /** A delivery as QStash is told of it. `now` is in milliseconds since 1970. */
 export function publicationOf(dispatch: Dispatch, label: string, now: number): Publication {
   const { record, body, failureUrl } = dispatch;
-  const { retries = DEFAULT_RETRIES, retryDelay, timeoutMillis, notBefore, headers: own = {} } = record.send;
+  const {
+    retries = DEFAULT_RETRIES,
+    retryDelay,
+    timeoutMillis,
+    notBefore,
+    headers: own = {},
+    flow,
+    queue,
+  } = record.send;
   const headers: Record<string, string> = {
     "Content-Type": ENVELOPE_MEDIA_TYPE,
     "Upstash-Method": "POST",
@@ -34,6 +45,10 @@ export function publicationOf(dispatch: Dispatch, label: string, now: number): P
   if (retryDelay !== undefined) headers["Upstash-Retry-Delay"] = retryDelay;
   if (timeoutMillis !== undefined) headers["Upstash-Timeout"] = `${Math.max(1, Math.ceil(timeoutMillis / 1_000))}s`;
   if (notBefore !== undefined && notBefore > now) headers["Upstash-Not-Before"] = String(Math.ceil(notBefore / 1_000));
+  if (flow !== undefined) {
+    headers["Upstash-Flow-Control-Key"] = `${label}.${record.topic}`;
+    headers["Upstash-Flow-Control-Value"] = flowValue(flow);
+  }
   for (const [name, value] of Object.entries(own)) headers[`Upstash-Forward-${name}`] = value;
   if (utf8Length(record.meta) <= MAX_DELIVERY_HEADER_BYTES) headers[`Upstash-Forward-${DELIVERY_HEADER}`] = record.meta;
   if (failureUrl !== undefined) {
@@ -41,7 +56,17 @@ export function publicationOf(dispatch: Dispatch, label: string, now: number): P
     // The callback would inherit the message's retries; one lost report should not need the sweep.
     if (retries < DEFAULT_RETRIES) headers["Upstash-Failure-Callback-Retries"] = String(DEFAULT_RETRIES);
   }
-  return { destination: record.destination, headers, body };
+  // A queue is a line before one destination: another one that fails does not hold it up.
+  const place = queue === undefined ? {} : { queue: `${label}.${record.topic}.${record.destinationHash}.${queue}` };
+  return { destination: record.destination, ...place, headers, body };
+}
+
+function flowValue({ parallelism, rate, periodSeconds }: NonNullable<DeliveryRecord["send"]["flow"]>): string {
+  const limits = [
+    ...(parallelism === undefined ? [] : [`parallelism=${parallelism}`]),
+    ...(rate === undefined ? [] : [`rate=${rate}`, `period=${periodSeconds}s`]),
+  ];
+  return limits.join(",");
 }
 
 /** A wake-up call as QStash is told of it. Its label is not that of the messages: its dead letters are none of theirs. */

@@ -51,5 +51,6 @@ export function redisExecutor(client: RedisClientLike): RedisExecutor {
 
 /** All keys of a command share one hash tag, so that the first one finds the node. */
 function firstKey(command: readonly string[]): string | undefined {
+  if (command[0] === "XREADGROUP") return command[command.indexOf("STREAMS") + 1];
   return command[0] === "EVAL" ? command[3] : command[1];
 }

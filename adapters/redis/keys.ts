@@ -40,6 +40,8 @@ export interface Keyspace {
   readonly shards: readonly ShardKeys[];
   shardOf(id: string): number;
   of(id: string): ShardKeys;
+  /** A string: the data of a message that are too large to travel. Each has a hash tag of its own. */
+  payload(key: string): string;
 }
 
 /** Lays out the keys of a namespace. */
@@ -65,7 +67,7 @@ export function keyspace(options: RedisStoreOptions = {}): Keyspace {
   if (problems.length > 0) throw new ConfigurationError(problems);
   const shards = Array.from({ length: count }, (_, shard) => shardKeys(`{${namespace}:${shard}}`));
   const shardOf = (id: string) => partOf(id, count);
-  return { shards, shardOf, of: (id) => shards[shardOf(id)]! };
+  return { shards, shardOf, of: (id) => shards[shardOf(id)]!, payload: (key) => `{${namespace}:${key}}:payload` };
 }
 
 function shardKeys(tag: string): ShardKeys {

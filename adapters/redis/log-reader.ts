@@ -5,7 +5,7 @@ import type { LogReader, Page, PageOptions, UnsettledView } from "../../src/port
 import { isAbsent, texts } from "./executor.ts";
 import type { RedisExecutor } from "./executor.ts";
 import type { Keyspace, ShardKeys } from "./keys.ts";
-import { decodeBody, decodeLetter, decodeMember, rangeOfKey, rangeOfTransaction, splitMember } from "./member.ts";
+import { decodeText, decodeLetter, decodeMember, rangeOfKey, rangeOfTransaction, splitMember } from "./member.ts";
 import { readScore } from "./score.ts";
 import { readDecision } from "./transaction-log.ts";
 
@@ -174,7 +174,7 @@ async function bodyOf(
   keyOf: (key: string) => string,
 ): Promise<string | undefined> {
   const parts = splitMember(member, lines);
-  return "body" in parts ? parts.body : decodeBody(await redis.execute(["GET", keyOf(parts.bodyId)]));
+  return "body" in parts ? parts.body : decodeText(await redis.execute(["GET", keyOf(parts.bodyId)]));
 }
 
 async function readable(read: () => Promise<unknown>): Promise<void> {

@@ -23,14 +23,19 @@ export function isLarge(record: DeliveryRecord): boolean {
   );
 }
 
-/** The text under which such a body is kept: not JSON, so that no client takes it apart on the way. */
+/** The text under which such a body is kept. */
 export function encodeBody(record: DeliveryRecord): string {
-  return `B${record.body}`;
+  return encodeText(record.body);
 }
 
-/** The body again; `undefined` where there is none. */
-export function decodeBody(text: unknown): string | undefined {
-  return typeof text === "string" && text.startsWith("B") ? text.slice(1) : undefined;
+/** A text as it is kept under a key of its own: not JSON, so that no client takes it apart on the way. */
+export function encodeText(text: string): string {
+  return `B${text}`;
+}
+
+/** The text again; `undefined` where there is none. */
+export function decodeText(kept: unknown): string | undefined {
+  return typeof kept === "string" && kept.startsWith("B") ? kept.slice(1) : undefined;
 }
 
 /** The member of a record. */

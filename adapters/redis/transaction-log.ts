@@ -11,7 +11,7 @@ import type {
 import { evalCommand, isAbsent, texts } from "./executor.ts";
 import type { RedisExecutor } from "./executor.ts";
 import type { Keyspace, ShardKeys } from "./keys.ts";
-import { bodyIdOf, decodeBody, decodeMember, encodeBody, encodeMember, isLarge } from "./member.ts";
+import { bodyIdOf, decodeText, decodeMember, encodeBody, encodeMember, isLarge } from "./member.ts";
 import { CLAIM_DUE, PREPARE_LARGE, PRIMARY_SCORE, RECORD } from "./scripts.ts";
 import { dueScore, readScore, waitingScore } from "./score.ts";
 
@@ -197,7 +197,7 @@ async function largeBodies(
   if (apart.length === 0) return bodies;
   const found = (await redis.execute(["MGET", ...apart.map(({ key }) => key)])) as readonly unknown[];
   for (const [i, { member }] of apart.entries()) {
-    const body = decodeBody(found[i]);
+    const body = decodeText(found[i]);
     if (body !== undefined) bodies.set(member, body);
   }
   return bodies;

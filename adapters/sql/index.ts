@@ -51,3 +51,13 @@ export { prismaOrm } from "./drivers/prisma-orm.ts";
 export type { PrismaLike, PrismaOptions, PrismaTransaction } from "./drivers/prisma-orm.ts";
 export { dialectOf, grantsOf, schemaOf } from "./schema.ts";
 export type { Execute, SqlResult, SqlStatement, SqlValue } from "./statement.ts";
+export { DEFAULT_MAX_PREPARED, twoPhase } from "./two-phase/index.ts";
+export type {
+  InDoubt,
+  TwoPhase,
+  TwoPhaseBranch,
+  TwoPhaseClientLike,
+  TwoPhaseHandlers,
+  TwoPhaseOptions,
+  TwoPhasePoolLike,
+} from "./two-phase/index.ts";

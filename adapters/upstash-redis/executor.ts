@@ -8,8 +8,10 @@ export interface UpstashRedisLike {
   get(key: string): Promise<unknown>;
   /** `MGET`. */
   mget(...keys: string[]): Promise<unknown>;
-  /** `SET … NX GET PX`. */
-  set(key: string, value: string, options: { nx: true; get: true; px: number }): Promise<unknown>;
+  /** `SET … PX`, with `NX GET` or without. */
+  set(key: string, value: string, options: { nx: true; get: true; px: number } | { px: number }): Promise<unknown>;
+  /** `UNLINK`. */
+  unlink(key: string): Promise<unknown>;
   /** `ZADD` with `NX` or `XX`. */
   zadd(
     key: string,
@@ -44,7 +46,11 @@ export function upstashExecutor(redis: UpstashRedisLike): RedisExecutor {
     EVAL: ([script, count, ...rest]) => redis.eval(script!, rest.slice(0, Number(count)), rest.slice(Number(count))),
     GET: ([key]) => redis.get(key!),
     MGET: (keys) => redis.mget(...keys),
-    SET: ([key, value, _nx, _get, _px, millis]) => redis.set(key!, value!, { nx: true, get: true, px: Number(millis) }),
+    SET: ([key, value, ...flags]) => {
+      const px = Number(flags.at(-1));
+      return redis.set(key!, value!, flags[0] === "NX" ? { nx: true, get: true, px } : { px });
+    },
+    UNLINK: ([key]) => redis.unlink(key!),
     ZADD: ([key, condition, ...pairs]) =>
       redis.zadd(
         key!,

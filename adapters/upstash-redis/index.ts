@@ -1,10 +1,14 @@
 import type { LogStore } from "../../src/ports/log-store.ts";
+import type { PayloadStore } from "../../src/ports/payload-store.ts";
 import type { RedisStoreOptions } from "../redis/keys.ts";
+import { redisPayloadStore } from "../redis/payload-store.ts";
+import type { RedisPayloadOptions } from "../redis/payload-store.ts";
 import { redisStore } from "../redis/store.ts";
 import { upstashExecutor } from "./executor.ts";
 import type { UpstashRedisLike } from "./executor.ts";
 
 export type { RedisStoreOptions } from "../redis/keys.ts";
+export type { RedisPayloadOptions } from "../redis/payload-store.ts";
 export type { ScoredMember, UpstashRedisLike } from "./executor.ts";
 
 /**
@@ -21,4 +25,17 @@ export type { ScoredMember, UpstashRedisLike } from "./executor.ts";
  */
 export function upstashRedis(redis: UpstashRedisLike, options: RedisStoreOptions = {}): LogStore {
   return redisStore(upstashExecutor(redis), options);
+}
+
+/**
+ * A payload store on Upstash Redis: a string for each payload, with its time to live. A request takes up to 10 MB there,
+ * and storage is dearer than an object store's.
+ *
+ * @example
+ * ```ts
+ * payloads: payloads({ claimCheck: { store: upstashPayloads(redis) } }),
+ * ```
+ */
+export function upstashPayloads(redis: UpstashRedisLike, options: RedisPayloadOptions = {}): PayloadStore {
+  return redisPayloadStore(upstashExecutor(redis), options);
 }

@@ -8,7 +8,7 @@ import type { Core } from "./core.ts";
  */
 async function ask<T>(
   core: Pick<Core, "clock">,
-  code: UnavailableError["code"] & `ERR_${"DATABASE" | "LOG" | "INBOX" | "TRANSPORT"}_UNAVAILABLE`,
+  code: UnavailableError["code"] & `ERR_${"DATABASE" | "LOG" | "INBOX" | "TRANSPORT" | "PAYLOAD"}_UNAVAILABLE`,
   what: string,
   millis: number,
   call: () => Promise<T>,
@@ -63,6 +63,11 @@ export function askInbox<T>(core: Core, what: string, call: () => Promise<T>): P
 /** Calls the transport, with its time limit. */
 export function askTransport<T>(core: Core, what: string, call: () => Promise<T>): Promise<T> {
   return ask(core, "ERR_TRANSPORT_UNAVAILABLE", what, core.settings.transportTimeoutMillis, call);
+}
+
+/** Seals or opens a payload, with the transport's time limit: it may be large. */
+export function askPayloads<T>(core: Core, what: string, call: () => Promise<T>): Promise<T> {
+  return ask(core, "ERR_PAYLOAD_UNAVAILABLE", what, core.settings.transportTimeoutMillis, call);
 }
 
 /** Calls a business database for rows of ours, with its time limit. */

@@ -1,5 +1,5 @@
 import type { DecisionRow } from "../model/barrier-row.ts";
-import type { NewDecision } from "../ports/database.ts";
+import type { AnyDatabase, NewDecision } from "../ports/database.ts";
 import { askDatabase } from "./ask.ts";
 import type { ClosedBarrier } from "./barrier-transaction.ts";
 import type { Core } from "./core.ts";
@@ -14,22 +14,29 @@ import { notCommittedError } from "./transaction-errors.ts";
  * committed no row is rolled back, whatever the handler answered. No I/O before the response; never rejects.
  */
 export function endBarrier(core: Core, closed: ClosedBarrier, success: boolean): Ending {
-  const { id, phase, decision, waiting, dropped, intent, hint } = closed;
+  const { id, phase, decision, waiting, dropped, used, intent, hint } = closed;
   // On Workers what nobody waits for is cut off with the response.
   const given = hint && (async () => void (await hint.given));
   if (phase === "committed") {
-    if (decision === undefined) return { ...NOTHING_LEFT, afterwards: hint && (() => hint.drop()) };
+    const outcome = "committed";
+    if (decision === undefined) return { ...NOTHING_LEFT, outcome, afterwards: hint && (() => hint.drop()) };
     core.emit({ type: "decided", transactionId: id, verdict: "committed", by: "request" });
-    return { ...NOTHING_LEFT, afterwards: () => finishDecision(core, closed, decision) };
+    return { ...NOTHING_LEFT, outcome, afterwards: () => finishDecision(core, closed, decision) };
   }
   if (phase === "unknown") return { ...NOTHING_LEFT, undecided: true, afterwards: () => lookAgain(core, closed) };
-  if (phase === "late") return { ...NOTHING_LEFT, afterwards: given };
+  if (phase === "late") return { ...NOTHING_LEFT, outcome: "rolledBack", afterwards: given };
   if (dropped && !intent.kept) core.emit({ type: "decided", transactionId: id, verdict: "rolledBack", by: "request" });
   // What a run of the same message has done before is not undone by this one.
   const end = phase === "duplicate" ? commitNothing : rollBack;
   const afterwards = intent.kept ? () => end(core, closed) : hint && (() => hint.drop());
   const forgotten = phase === "open" && success && waiting.length > 0;
-  return { ...NOTHING_LEFT, ...(forgotten ? { error: notCommittedError(id, waiting.length) } : {}), afterwards };
+  const outcome = used || dropped || intent.kept ? "rolledBack" : "unused";
+  return {
+    ...NOTHING_LEFT,
+    outcome,
+    ...(forgotten ? { error: notCommittedError(id, waiting.length) } : {}),
+    afterwards,
+  };
 }
 
 /** A decision as its row has it, before anybody has changed it. */
@@ -65,17 +72,40 @@ function lookAgain(core: Core, closed: ClosedBarrier): Promise<void> {
 
 /** Nothing was committed, and there are messages for that: the request decides as a check-back would. */
 function rollBack(core: Core, closed: ClosedBarrier): Promise<void> {
-  return finish(core, closed, async () => {
-    const row = await closed.use(async (database) => {
-      await closed.intent.correct(database);
-      return askDatabase(core, "the database to decide", () =>
-        database.barrier.rollBack(closed.id, core.clock.now(), core.settings.resumeAfterMillis),
-      );
-    });
-    if (row?.verdict === "rolledBack")
-      core.emit({ type: "decided", transactionId: closed.id, verdict: "rolledBack", by: "request" });
-    return row;
+  return finish(core, closed, () => decideRollback(core, closed));
+}
+
+/**
+ * Rolls a transaction back that has messages for that. Resolves to the decision in force; a lock that is not to be had in
+ * time is no verdict: `undefined`.
+ *
+ * @throws {UnavailableError} where the database did not answer.
+ */
+export async function decideRollback(core: Core, closed: ClosedBarrier): Promise<DecisionRow | undefined> {
+  const row = await closed.use(async (database) => {
+    await closed.intent.correct(database);
+    if (await isDoneByAnother(core, closed, database)) return commitEmpty(core, database, closed.id);
+    return askDatabase(core, "the database to decide", () =>
+      database.barrier.rollBack(closed.id, core.clock.now(), core.settings.resumeAfterMillis),
+    );
   });
+  if (row?.verdict === "rolledBack")
+    core.emit({ type: "decided", transactionId: closed.id, verdict: "rolledBack", by: "request" });
+  return row;
+}
+
+/** Sends what a rollback that was just decided sends. */
+export function finishRollback(core: Core, closed: ClosedBarrier, row: DecisionRow): Promise<void> {
+  return finish(core, closed, async () => row);
+}
+
+/** Whether another run has done the message since, as this one lost its lease: to roll back now would undo what is done. */
+async function isDoneByAnother(core: Core, { consumed }: ClosedBarrier, database: AnyDatabase): Promise<boolean> {
+  if (consumed === undefined) return false;
+  const message = await askDatabase(core, "the database to tell of a message", () =>
+    database.inbox.look(consumed.claim),
+  );
+  return message.state === "done";
 }
 
 /** Decides against messages for a rollback where nothing else is to be decided. */

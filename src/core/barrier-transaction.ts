@@ -14,6 +14,7 @@ import type {
 import { askDatabase } from "./ask.ts";
 import { backOff, RUN_BACK_OFF } from "./back-off.ts";
 import type { Core } from "./core.ts";
+import type { BranchOptions, BranchTarget, Branching } from "./branching.ts";
 import { withDatabase } from "./databases.ts";
 import { halfMessages } from "./half-message.ts";
 import type { OpenOptions } from "./half-message.ts";
@@ -82,8 +83,12 @@ export interface ClosedBarrier {
   readonly dropped: boolean;
   /** Whether its work was rolled back, and not done again. */
   readonly failed: boolean;
+  /** Whether any work was begun, whatever came of it. */
+  readonly used: boolean;
   /** What the work of a consumed message came to, as JSON: now, or when it was done before. */
   readonly outcome: string;
+  /** The message that it consumes, where it does. */
+  readonly consumed: Consumed | undefined;
   readonly intent: IntentKeeper;
   readonly hint: Hint | undefined;
   /** Makes a decision that sends these, for whoever writes it instead of `run`. */
@@ -124,6 +129,7 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
   let before: readonly Entry[] = [];
   let messages = 0;
   let failed = false;
+  let used = false;
   let workOutcome = "null";
   let decision: NewDecision | undefined;
   let hint: Hint | undefined;
@@ -154,8 +160,12 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
     return (await use(look)).state === "done";
   };
 
-  const publish: Transaction["publish"] = async (topic, data, publishOptions = {}) => {
+  const requireUndecided = (): void => {
     if (phase !== "open" && phase !== "running") throw decidedError(id);
+  };
+
+  const publish: Transaction["publish"] = async (topic, data, publishOptions = {}) => {
+    requireUndecided();
     const forRollback = publishOptions.on === "rollback";
     if (forRollback && phase === "running") throw rollbackInsideError(id);
     const index = messages++;
@@ -171,6 +181,39 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
     return track(underWay, prepared());
   };
 
+  const ending = new AbortController();
+  const branching: Branching = {
+    core,
+    open: options,
+    ended: ending.signal,
+    next: () => messages++,
+    async enlist({ confirm, standby, cancel }, replaced) {
+      requireUndecided();
+      hint ??= giveHint(core, id, name);
+      await intent.add(cancel, replaced);
+      const entry: Entry = { records: standby, left: true };
+      entries.push(entry);
+      return {
+        succeeded() {
+          requireUndecided();
+          entry.records = confirm;
+          entry.left = false;
+        },
+        failed: async () => undefined,
+      };
+    },
+  };
+  const branch = async <Input, Result>(
+    target: BranchTarget<"try" | "step", Input, Result>,
+    data: Input,
+    branchOptions: BranchOptions = {},
+  ): Promise<Result> => {
+    requireUndecided();
+    // One that was begun before is waited for by the work.
+    if (phase === "running") throw rollbackInsideError(id);
+    return track(underWay, target.begin(branching, data, branchOptions));
+  };
+
   const recordsOf = (some: readonly Entry[]): readonly DeliveryRecord[] => some.flatMap((entry) => entry.records);
   const decide = (records: readonly DeliveryRecord[]): NewDecision => ({
     transactionId: id,
@@ -180,12 +223,12 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
     dueMillis: core.settings.resumeAfterMillis,
   });
 
-  /** The row, where there must be one: with messages, or with an intent that waits for a decision. */
+  /** The row, where there must be one: with messages, with an intent that waits for a decision, or for a key's sake. */
   const rowFor = async (database: AnyDatabase): Promise<NewDecision | undefined> => {
     phase = "committing";
     await Promise.all(underWay);
     const row = decide(recordsOf(entries));
-    if (row.records.length === 0 && !intent.kept) return undefined;
+    if (row.records.length === 0 && !intent.kept && options.keyed !== true) return undefined;
     requireRoom(row, database, name);
     core.emit({ type: "prepared", transactionId: id, deliveries: row.records.length, level: "barrier" });
     return row;
@@ -196,6 +239,7 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
     if (phase !== "open") throw decidedError(id);
     if (asked !== name) throw otherDatabaseError(id, asked, name);
     phase = "running";
+    used = true;
   };
 
   /** Takes in how the SQL transaction ended; what it throws is for the handler. */
@@ -329,11 +373,12 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
   const savepoint: Transaction["savepoint"] = (work) => track(parts, part(work));
 
   return {
-    tx: { id, level: "barrier", publish, run, batch, savepoint },
+    tx: { id, level: "barrier", publish, run, batch, savepoint, try: branch, step: branch },
     async close() {
       while (enclosing.size > 0) await Promise.all(enclosing);
       const closedIn = phase as ClosedBarrier["phase"];
       if (phase === "open") phase = "ended";
+      ending.abort("ended");
       while (underWay.size > 0) await Promise.all(underWay);
       const waiting = recordsOf(entries.filter((entry) => !entry.left));
       const dropped = recordsOf(entries).length > 0;
@@ -345,7 +390,9 @@ export function openBarrier(core: Core, options: BarrierOptions): OpenBarrier {
         waiting,
         dropped,
         failed,
+        used,
         outcome: workOutcome,
+        consumed,
         intent,
         hint,
         decide,

@@ -1,22 +1,24 @@
+import { FatalError, RetryableError } from "../errors.ts";
 import type { DeliveryRecord } from "../model/delivery.ts";
 import { formatDuration } from "../model/duration.ts";
 import { ageFrom } from "../model/envelope.ts";
 import type { Envelope } from "../model/envelope.ts";
 import { randomToken, transactionIdAt } from "../model/ids.ts";
-import { describeIssues } from "../model/standard-schema.ts";
 import type { Topic } from "../model/topic.ts";
 import type { Inbox, InboxClaim } from "../ports/inbox.ts";
-import { askInbox } from "./ask.ts";
+import { askInbox, askPayloads } from "./ask.ts";
 import { openBarrier } from "./barrier-transaction.ts";
 import type { RunOptions } from "./barrier-transaction.ts";
 import { completeBarrierRun, failBarrierRun } from "./end-barrier-run.ts";
 import type { BatchName, Databases, HandleOf, InteractiveName, ResultsOf, StatementOf } from "./database-types.ts";
 import { transactionIdBeside } from "./core.ts";
 import type { Core } from "./core.ts";
-import { completeRun, failRun, markDelivered } from "./end-run.ts";
+import { completeRun, endFailed, failRun, markDelivered } from "./end-run.ts";
 import type { Consumption, Run } from "./end-run.ts";
 import { keepLease } from "./lease.ts";
 import type { KeptLease } from "./lease.ts";
+import { isReadLater, readData, readPlain } from "./read-data.ts";
+import type { Reading } from "./read-data.ts";
 import { openTransaction } from "./transaction.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -74,7 +76,7 @@ export interface Arrival {
   readonly consumer: string;
   readonly envelope: Envelope;
   readonly attempt: number;
-  /** The log's record of this delivery, if the log is shared. */
+  /** The record of this delivery, if the log or its row is shared. */
   readonly record?: DeliveryRecord;
   /** The database that the consumer's effect and its own messages are committed in. */
   readonly database?: string;
@@ -99,9 +101,8 @@ export async function consume<Data>(
   const inbox = core.inbox!;
   const refusal = refusalOf(core, envelope, topic);
   if (refusal !== undefined) return { status: "dead", reason: refusal };
-  const validation = await topic.schema["~standard"].validate(envelope.data);
-  if (validation.issues !== undefined)
-    return { status: "dead", reason: `schema: ${describeIssues(validation.issues)}` };
+  const early = isReadLater(topic, envelope) ? undefined : await readPlain(topic, envelope);
+  if (early !== undefined && !("data" in early)) return early;
 
   const claimedAt = core.clock.now();
   const claim: InboxClaim = { consumer, messageId: envelope.id, token: randomToken(core.crypto) };
@@ -112,7 +113,8 @@ export async function consume<Data>(
     core.emit({ type: "duplicate", consumer, messageId: envelope.id });
     const ack = { status: "ack", duplicate: true, outcome: found.outcome } as const;
     // A retry means that the run that did it was cut off, perhaps before it could tell the log.
-    return arrival.attempt > 1 ? { ...ack, afterwards: () => markDelivered(core, arrival.record) } : ack;
+    if (arrival.attempt <= 1) return ack;
+    return dropping(core, envelope, { ...ack, afterwards: () => markDelivered(core, arrival.record) });
   }
   if (found.state === "busy") {
     core.emit({ type: "busy", consumer, messageId: envelope.id });
@@ -131,13 +133,17 @@ export async function consume<Data>(
     ...(envelope.tracestate === undefined ? {} : { tracestate: envelope.tracestate }),
   };
   const run: Run = { inbox, claim, lease, attempt: arrival.attempt, record: arrival.record };
+  const reading = early ?? (await readClaimed(core, run, topic, envelope));
+  if (!("data" in reading)) return reading;
+  const data = reading.data as Data;
   if (arrival.database === undefined) {
     const open = openTransaction(core, { id: childId(core, inbox, envelope.id), ...parent });
-    return handled(
-      () => handler(messageOf(arrival, validation.value, lease, open.tx)),
+    const ended = await handled(
+      () => handler(messageOf(arrival, data, lease, open.tx)),
       (returned) => completeRun(core, run, open, returned),
       (error) => failRun(core, run, open, error),
     );
+    return dropping(core, envelope, ended);
   }
   const open = openBarrier(core, {
     id: transactionIdAt(core.clock.now(), core.crypto),
@@ -145,11 +151,38 @@ export async function consume<Data>(
     consumed: { claim, retentionMillis: core.settings.inboxRetentionMillis },
     ...parent,
   });
-  return handled(
-    () => handler(messageOf(arrival, validation.value, lease, open.tx)),
+  const ended = await handled(
+    () => handler(messageOf(arrival, data, lease, open.tx)),
     (returned) => completeBarrierRun(core, run, open, returned),
     (error) => failBarrierRun(core, run, open, error),
   );
+  return dropping(core, envelope, ended);
+}
+
+/** Reads what could not be read before the claim; where it cannot be read now either, the message is given back. */
+async function readClaimed(core: Core, run: Run, topic: Topic, envelope: Envelope): Promise<Reading | Consumption> {
+  let reading: Reading;
+  try {
+    reading = await readData(core, topic, envelope);
+  } catch (error) {
+    return endFailed(core, run, error, undefined);
+  }
+  if ("data" in reading) return reading;
+  const { status, reason } = reading;
+  await endFailed(core, run, status === "dead" ? new FatalError(reason) : new RetryableError(reason), undefined);
+  return reading;
+}
+
+/** What a payload store keeps for a delivery alone goes once that is done; what is left of it there has its own end. */
+function dropping(core: Core, envelope: Envelope, consumption: Consumption): Consumption {
+  const { payloads } = core;
+  if (payloads === undefined || envelope.dataexclusive !== true || consumption.status !== "ack") return consumption;
+  const drop = () => askPayloads(core, "a payload to be dropped", () => payloads.drop(envelope));
+  const afterwards = async () => {
+    await consumption.afterwards?.();
+    await drop().catch((error: unknown) => core.emit({ type: "background", error }));
+  };
+  return { ...consumption, afterwards };
 }
 
 async function handled(

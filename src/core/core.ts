@@ -3,9 +3,11 @@ import { transactionIdAt } from "../model/ids.ts";
 import type { DatabaseSource } from "../ports/database.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Crypto, MaybePromise } from "../ports/crypto.ts";
+import type { DirectCalls } from "../ports/direct-calls.ts";
 import type { Inbox, InboxReader } from "../ports/inbox.ts";
 import type { LogStore } from "../ports/log-store.ts";
 import type { Event } from "../ports/observer.ts";
+import type { PayloadCodec } from "../ports/payload-codec.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { CheckAnswer } from "../model/states.ts";
 import type { Settings } from "./settings.ts";
@@ -29,11 +31,15 @@ export interface Core {
   readonly store: LogStore | undefined;
   readonly transport: Transport | undefined;
   readonly inbox: Inbox | undefined;
+  /** Encrypts data, or keeps them elsewhere. */
+  readonly payloads: PayloadCodec | undefined;
   /** The business databases whose rows decide, by name. */
   readonly databases: ReadonlyMap<string, DatabaseSource>;
   /** The destinations of a topic, resolved and hashed once. */
   readonly routes: (topic: string) => Promise<readonly Route[]>;
   readonly checks: Readonly<Record<string, Check>>;
+  /** How participants are called directly, where they are. */
+  readonly calls: DirectCalls | undefined;
   /** The names that consumers of this process gave themselves, by the URL they are mounted at. */
   readonly consumerNames: Map<string, string>;
   /** Arms the watchdog, where there is one. */

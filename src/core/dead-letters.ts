@@ -10,17 +10,18 @@ import {
 } from "../model/delivery.ts";
 import type { DeliveryRecord } from "../model/delivery.ts";
 import { formatDuration } from "../model/duration.ts";
-import { parseEnvelope, unstampEnvelope } from "../model/envelope.ts";
+import { encodeEnvelope, isEncrypted, isSealed, parseEnvelope, unstampEnvelope } from "../model/envelope.ts";
 import type { Envelope } from "../model/envelope.ts";
 import { randomToken, transactionIdAt } from "../model/ids.ts";
 import type { DeadLetter } from "../ports/dead-letters.ts";
 import type { TransportDeadLetter } from "../ports/transport.ts";
-import { askInbox, askLog, askTransport } from "./ask.ts";
-import { readableInboxes, transactionIdBeside, logOf } from "./core.ts";
+import { askLog, askPayloads, askTransport } from "./ask.ts";
+import { transactionIdBeside, logOf } from "./core.ts";
 import type { Core } from "./core.ts";
-import { databaseInbox } from "./databases.ts";
+import { isDone } from "./is-done.ts";
 import { buryInRow, discardInRow, redriveInRow, resendFromRow, rowDelivery, rowLetter } from "./row-letters.ts";
 import type { RowDelivery } from "./row-letters.ts";
+import { seal } from "./seal.ts";
 
 /** How much of a last answer is kept. */
 const MAX_DETAIL = 2_000;
@@ -123,18 +124,6 @@ function readable(meta: string, body: string): DeliveryRecord | undefined {
   }
 }
 
-/** Whether the consumer at that URL has done the message, as far as an inbox shared with it can tell. */
-export async function isDone(core: Core, url: string, messageId: string): Promise<boolean> {
-  const subject = url.split("?")[0]!;
-  const consumer = core.consumerNames.get(subject) ?? subject;
-  const inDatabases = [...core.databases.keys()].map((name) => databaseInbox(core, name));
-  for (const inbox of [...readableInboxes(core), ...inDatabases]) {
-    const found = await askInbox(core, "the inbox to tell of a message", () => inbox.look({ consumer, messageId }));
-    if (found.state === "done") return true;
-  }
-  return false;
-}
-
 /** How a person wants a dead letter sent again. */
 export interface RedriveOptions {
   /** Send it as a new message, with a new id: the consumer's memory of the old one no longer protects against a second effect. @default false */
@@ -165,7 +154,7 @@ export async function redrive(core: Core, key: string, options: RedriveOptions =
     );
   }
   const epoch = randomToken(core.crypto);
-  const record = asNew ? newMessage(core, letter, epoch) : withEpoch(letter.record, epoch, letter.decidedAt);
+  const record = asNew ? await newMessage(core, letter, epoch) : withEpoch(letter.record, epoch, letter.decidedAt);
   if (letter.transportId !== undefined) await discardAtTransport(core, letter.transportId);
   const replaced =
     inRow === undefined
@@ -186,7 +175,7 @@ export async function discard(core: Core, key: string): Promise<void> {
   if (!dropped) throw goneError(key);
 }
 
-function newMessage(core: Core, letter: DeadLetter, epoch: string): DeliveryRecord {
+async function newMessage(core: Core, letter: DeadLetter, epoch: string): Promise<DeliveryRecord> {
   const { key: _key, meta: _meta, body, epoch: _epoch, parent: _parent, ...facts } = letter.record;
   const now = core.clock.now();
   const transactionId =
@@ -199,17 +188,36 @@ function newMessage(core: Core, letter: DeadLetter, epoch: string): DeliveryReco
     throw new UndecodableError(`Expected an envelope in "${letter.record.key}", found none.`, {
       hint: "Discard it, or publish its data anew.",
     });
-  const { decidedat: _decidedat, ...undecided } = parsed.envelope;
+  const { decidedat: _decidedat, ...undecided } = await unsealed(core, letter.record.key, parsed.envelope);
   const envelope = {
     ...undecided,
     id: messageId,
     transactionid: transactionId,
     time: new Date(now).toISOString(),
   };
+  const sealed = await seal(core, envelope, {
+    encrypted: isEncrypted(parsed.envelope) ? true : undefined,
+    destinations: 1,
+    notBefore: facts.send.notBefore,
+  });
   return deliveryRecord(
     { ...facts, transactionId, messageId, on: "commit", epoch, decidedAt: now },
-    JSON.stringify(envelope),
+    encodeEnvelope(sealed),
   );
+}
+
+/** What is sealed is bound to its message: for another one it is opened, and sealed anew. */
+async function unsealed(core: Core, key: string, envelope: Envelope): Promise<Envelope> {
+  const { payloads } = core;
+  if (!isSealed(envelope)) return envelope;
+  const opened =
+    payloads === undefined
+      ? { status: "dead", reason: "no payloads configured" }
+      : await askPayloads(core, "a payload to be opened", () => payloads.open(envelope));
+  if ("envelope" in opened) return opened.envelope;
+  throw new OperationError("ERR_CONFLICT", `Expected to open the data of "${key}", found: ${opened.reason}.`, {
+    hint: "A new message needs the data: give this service the keys and the payload store that its topic has.",
+  });
 }
 
 /** A dead letter, and its row where a row holds it. */

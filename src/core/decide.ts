@@ -14,6 +14,8 @@ export interface Ending {
   readonly undecided: boolean;
   /** How many deliveries only this process knows of. */
   readonly unprotected: number;
+  /** How it was decided; `"unused"` where there was nothing to decide. Absent as long as that is not known. */
+  readonly outcome?: Verdict | "unused";
   /** What is to be answered instead of a success that it is not. */
   readonly error?: Error;
   /** What remains to be done once the response is on its way; never rejects. */
@@ -22,6 +24,7 @@ export interface Ending {
 
 /** Nothing was published, so that nothing is left. */
 export const NOTHING_LEFT: Ending = { undecided: false, unprotected: 0, afterwards: undefined };
+const UNUSED: Ending = { ...NOTHING_LEFT, outcome: "unused" };
 
 /**
  * Ends the transaction of a request whose handler has ended: decides it, before the response. Where a check decides
@@ -29,7 +32,7 @@ export const NOTHING_LEFT: Ending = { undecided: false, unprotected: 0, afterwar
  */
 export async function endTransaction(core: Core, closed: ClosedTransaction, success: boolean): Promise<Ending> {
   const { records, uncertain, unprotected } = closed;
-  if (records.length + uncertain.length + unprotected.length === 0) return NOTHING_LEFT;
+  if (records.length + uncertain.length + unprotected.length === 0) return UNUSED;
   if (!success && closed.check !== undefined) {
     const name = closed.check;
     return { ...NOTHING_LEFT, afterwards: () => decideByCheck(core, closed, name) };
@@ -42,7 +45,8 @@ export async function endTransaction(core: Core, closed: ClosedTransaction, succ
     await dropUncertain(core, closed);
     const decision = await decideNow(core, closed.id, verdict, "request");
     const count = decision.verdict === "committed" ? unprotected.length : 0;
-    return { ...NOTHING_LEFT, unprotected: count, afterwards: () => finish(core, closed, success, decision) };
+    const afterwards = () => finish(core, closed, success, decision);
+    return { ...NOTHING_LEFT, outcome: decision.verdict, unprotected: count, afterwards };
   } catch (error) {
     if (closed.proceed && success) return unprotectedEnding(core, closed, own, [...records, ...unprotected]);
     core.emit({ type: "undecided", transactionId: closed.id, error });
@@ -75,16 +79,23 @@ function unprotectedEnding(
   if (sent.length > 0) core.emit({ type: "unprotected", transactionId: closed.id, deliveries: sent.length });
   return {
     ...NOTHING_LEFT,
+    outcome: decision.verdict,
     unprotected: sent.length,
     afterwards: () => sendUnprotected(core, closed.id, sent, decision),
   };
 }
 
-/** Takes out of the log what was refused to the handler, before there is a decision that could send it. */
-export async function dropUncertain(core: Core, closed: ClosedTransaction): Promise<void> {
-  if (closed.uncertain.length === 0) return;
-  const changes = closed.uncertain.map((record) => ({ record, settled: true as const }));
-  await askLog(core, "the log to drop what it did not confirm", () => logOf(core).transactions.record(changes));
+/** Takes out of the log what was refused to the handler, and puts in what is missing, before there is a decision that could send it. */
+export async function dropUncertain(
+  core: Core,
+  { uncertain, owed }: Pick<ClosedTransaction, "uncertain" | "owed">,
+): Promise<void> {
+  if (uncertain.length > 0) {
+    const changes = uncertain.map((record) => ({ record, settled: true as const }));
+    await askLog(core, "the log to drop what it did not confirm", () => logOf(core).transactions.record(changes));
+  }
+  if (owed.length > 0)
+    await askLog(core, "the log to keep half messages", () => logOf(core).transactions.prepare(owed));
 }
 
 async function decideNow(

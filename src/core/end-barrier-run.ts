@@ -1,5 +1,6 @@
+import { RetryableError } from "../errors.ts";
 import { askDatabase, askInbox } from "./ask.ts";
-import { endBarrier, finishDecision } from "./barrier-end.ts";
+import { decideRollback, endBarrier, finishDecision, finishRollback } from "./barrier-end.ts";
 import type { ClosedBarrier, OpenBarrier } from "./barrier-transaction.ts";
 import type { Core } from "./core.ts";
 import { endFailed, lostLease, markDelivered } from "./end-run.ts";
@@ -60,12 +61,18 @@ async function completeOpen(core: Core, run: Run, closed: ClosedBarrier, outcome
   return done(core, run, written.outcome, true, afterwards);
 }
 
-/** The work was rolled back, and the handler made its peace with that: the message is done, and what undoes it goes out. */
+/**
+ * The work was rolled back, and the handler made its peace with that: what undoes it goes out, and the message is done. In
+ * this order: of a message that is done a check-back undoes nothing any more.
+ */
 async function completeFailed(core: Core, run: Run, closed: ClosedBarrier, outcome: string): Promise<Consumption> {
   const { error, afterwards } = endBarrier(core, closed, true);
   if (error !== undefined) return endFailed(core, run, error, afterwards);
+  const row = await decideRollback(core, closed);
+  if (row === undefined)
+    return endFailed(core, run, new RetryableError("it is not known yet whether the work was rolled back"), undefined);
   await tellInbox(core, run, outcome);
-  return done(core, run, outcome, false, afterwards);
+  return done(core, run, outcome, false, () => finishRollback(core, closed, row));
 }
 
 /** The row in the database is what counts; the inbox is told so that it can answer the next duplicate sooner. */

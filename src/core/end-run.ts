@@ -5,9 +5,12 @@ import type { Inbox, InboxClaim } from "../ports/inbox.ts";
 import { askInbox, askLog } from "./ask.ts";
 import { logOf } from "./core.ts";
 import type { Core } from "./core.ts";
+import { withDatabase } from "./databases.ts";
 import { dropUncertain } from "./decide.ts";
 import { carryOut, decidedAs } from "./dispatch.ts";
 import type { KeptLease } from "./lease.ts";
+import { mayBeLost } from "./lossy.ts";
+import { changeResult } from "./outbox.ts";
 import { encodeOutcome } from "./outcome.ts";
 import type { ClosedTransaction, OpenTransaction } from "./transaction.ts";
 
@@ -17,7 +20,7 @@ export interface Run {
   readonly claim: InboxClaim;
   readonly lease: KeptLease;
   readonly attempt: number;
-  /** The log's record of the delivery that it consumes, if the log is shared. */
+  /** The record of the delivery that it consumes, if the log or its row is shared. */
   readonly record: DeliveryRecord | undefined;
 }
 
@@ -80,13 +83,33 @@ export async function completeRun(
 
 /** Tells a shared log that the delivery has arrived, so that its payload may go; if this is lost, the sweep finds out. */
 export async function markDelivered(core: Core, record: DeliveryRecord | undefined): Promise<void> {
-  // What a row carries is settled as soon as it is sent.
-  if (record === undefined || record.database !== undefined || core.store === undefined) return;
+  if (record === undefined) return;
+  if (record.database !== undefined) return markDeliveredInRow(core, record);
+  if (core.store === undefined) return;
   try {
     await askLog(core, "the log to record a delivery", () =>
       logOf(core).transactions.record([{ record, settled: true }]),
     );
     core.emit({ type: "delivered", key: record.key, transactionId: record.transactionId });
+  } catch (error) {
+    core.emit({ type: "recordFailed", error });
+  }
+}
+
+/** What a row carries is settled as soon as it is sent, but for what its channel may lose. */
+async function markDeliveredInRow(core: Core, record: DeliveryRecord): Promise<void> {
+  const { database, epoch } = record;
+  if (database === undefined || !core.databases.has(database) || !mayBeLost(core, record)) return;
+  try {
+    const changed = await withDatabase(core, database, (opened) =>
+      changeResult(core, opened, record, (_, result) =>
+        result !== undefined && (result.state !== "half" || result.epoch !== epoch)
+          ? undefined
+          : { state: "published", ...(epoch === undefined ? {} : { epoch }) },
+      ),
+    );
+    if (changed.status === "changed")
+      core.emit({ type: "delivered", key: record.key, transactionId: record.transactionId });
   } catch (error) {
     core.emit({ type: "recordFailed", error });
   }

@@ -8,9 +8,11 @@ import { encodeEnvelope } from "../model/envelope.ts";
 import type { Envelope } from "../model/envelope.ts";
 import { headerProblems, withHeaders } from "../model/headers.ts";
 import { fingerprint } from "../model/ids.ts";
-import { isRetryDelay, validated } from "../model/topic.ts";
-import type { Topic, TopicOptions } from "../model/topic.ts";
+import { shardOf } from "../model/shard.ts";
+import { flowProblems, isRetryDelay, validated, versionOf } from "../model/topic.ts";
+import type { FlowLimits, Topic, TopicOptions } from "../model/topic.ts";
 import type { Core } from "./core.ts";
+import { seal } from "./seal.ts";
 
 /** How one message travels, where it differs from its topic. */
 export interface PublishOptions extends TopicOptions {
@@ -18,6 +20,8 @@ export interface PublishOptions extends TopicOptions {
   readonly on?: "commit" | "rollback";
   /** The earliest delivery; instead of `delay`. */
   readonly notBefore?: Date;
+  /** Messages of a topic with the same key wait for each other: see {@link TopicOptions.orderQueues}. */
+  readonly orderKey?: string;
 }
 
 /** Who opens a transaction. */
@@ -28,6 +32,8 @@ export interface OpenOptions {
   readonly proceed?: boolean;
   /** The database whose row decides. */
   readonly database?: string;
+  /** Whether a caller's idempotency key names it: then its row is written even without messages. @default false */
+  readonly keyed?: boolean;
   /** The consumer's run that publishes; its message ids then derive from the message it consumes. */
   readonly parent?: ParentRun;
   readonly traceparent?: string;
@@ -55,13 +61,15 @@ export async function halfMessages(
   const send = sendOptions(topic, options, now);
   await validated(topic, data);
   const messageId = await messageIdOf(core, open, index);
-  const body = encoded(topic, {
+  const version = versionOf(topic);
+  const plain: Envelope = {
     specversion: "1.0",
     id: messageId,
     source: core.settings.source,
     type: topic.name,
     time: new Date(now).toISOString(),
     datacontenttype: "application/json",
+    ...(version === 1 ? {} : { dataversion: version }),
     transactionid: open.id,
     messageindex: index,
     ...(send.notBefore === undefined ? {} : { notbefore: new Date(send.notBefore).toISOString() }),
@@ -69,7 +77,11 @@ export async function halfMessages(
     ...(open.traceparent === undefined ? {} : { traceparent: open.traceparent }),
     ...(open.tracestate === undefined ? {} : { tracestate: open.tracestate }),
     data,
-  });
+  };
+  const whole = encoded(topic, plain);
+  const { encrypted } = topic.options;
+  const sealed = await seal(core, plain, { encrypted, destinations: routes.length, notBefore: send.notBefore });
+  const body = sealed === plain ? whole : encodeEnvelope(sealed);
   const bytes = utf8Length(body);
   if (bytes > core.settings.maxMessageBytes) {
     throw new InvalidMessageError(
@@ -77,7 +89,7 @@ export async function halfMessages(
       { code: "ERR_MESSAGE_TOO_LARGE", hint: "Store what is large elsewhere, and publish where it lies.", messageId },
     );
   }
-  return routes.map((route) =>
+  const records = routes.map((route) =>
     deliveryRecord(
       {
         transactionId: open.id,
@@ -96,6 +108,16 @@ export async function halfMessages(
       body,
     ),
   );
+  for (const record of records) {
+    const refusal = core.transport?.refusal?.(record);
+    if (refusal === undefined) continue;
+    const { found, ...details } = refusal;
+    throw new InvalidMessageError(`Expected a message that "${record.destination}" can take, found ${found}.`, {
+      ...details,
+      messageId,
+    });
+  }
+  return records;
 }
 
 /** A consumer's messages derive from the one it consumes, so that a rerun's are duplicates downstream and not new ones. */
@@ -130,9 +152,9 @@ function sendOptions(topic: Topic, options: PublishOptions, now: number): SendOp
       ? refuse(`${name} to be ${DURATION_FORM}`, String(value), "Write number and unit together.")
       : parsed;
   };
-  const wrong = headerProblems(merged.headers)[0];
-  if (wrong !== undefined) refuse(wrong.expected, wrong.found, wrong.remedy);
-  const { retries, retryDelay, notBefore, on = "commit" } = merged;
+  for (const wrong of [...headerProblems(merged.headers), ...flowProblems(merged)])
+    refuse(wrong.expected, wrong.found, wrong.remedy);
+  const { retries, retryDelay, notBefore, on = "commit", flow, orderKey, orderQueues = 1 } = merged;
   if (on !== "commit" && on !== "rollback")
     refuse('on to be "commit" or "rollback"', "another value", 'Leave it out for "commit".');
   if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0 && retries <= 100)) {
@@ -149,6 +171,11 @@ function sendOptions(topic: Topic, options: PublishOptions, now: number): SendOp
     refuse("notBefore to be a valid Date", "an invalid one", "Check how it was made.");
   const timeoutMillis = millis("timeout", merged.timeout);
   const delayMillis = millis("delay", merged.delay);
+  if (orderKey !== undefined && typeof orderKey !== "string")
+    refuse("an orderKey to be text", typeof orderKey, "Name what is ordered, such as the account.");
+  if (orderKey !== undefined && (notBefore ?? merged.delay) !== undefined) {
+    refuse("either an orderKey or a delay", "both", "A message that waits would keep those behind it waiting.");
+  }
   const notBeforeMillis = notBefore?.getTime() ?? (delayMillis === undefined ? undefined : now + delayMillis);
   return {
     ...(retries === undefined ? {} : { retries }),
@@ -156,5 +183,15 @@ function sendOptions(topic: Topic, options: PublishOptions, now: number): SendOp
     ...(timeoutMillis === undefined ? {} : { timeoutMillis }),
     ...(notBeforeMillis === undefined ? {} : { notBefore: notBeforeMillis }),
     ...(Object.keys(merged.headers).length === 0 ? {} : { headers: merged.headers }),
+    ...(flow === undefined ? {} : { flow: sentLimits(flow) }),
+    ...(orderKey === undefined ? {} : { queue: shardOf(orderKey, orderQueues) }),
+  };
+}
+
+function sentLimits({ parallelism, rate, period = "1s" }: FlowLimits): NonNullable<SendOptions["flow"]> {
+  return {
+    ...(parallelism === undefined ? {} : { parallelism }),
+    ...(rate === undefined ? {} : { rate }),
+    periodSeconds: Math.ceil(parseDuration(period)! / 1_000),
   };
 }

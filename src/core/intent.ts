@@ -9,12 +9,12 @@ export interface IntentKeeper {
   /** Whether a row may stand: then there must be a decision, whichever way. */
   readonly kept: boolean;
   /**
-   * Keeps messages, one call after the other.
+   * Keeps messages, in the place of others where it is told so; one call after the other.
    *
    * @throws {TransactionStateError} where there is a decision by now.
    * @throws {UnavailableError} where the database did not say so; the messages are not part of the transaction.
    */
-  add(records: readonly DeliveryRecord[]): Promise<void>;
+  add(records: readonly DeliveryRecord[], replaced?: readonly DeliveryRecord[]): Promise<void>;
   /** Takes out what was refused to the handler and may be in the row all the same. */
   correct(database: AnyDatabase): Promise<void>;
 }
@@ -44,8 +44,8 @@ export function intentKeeper(
     return askDatabase(core, "the database to keep messages for a rollback", () => database.barrier.intend(intent));
   };
 
-  const append = async (added: readonly DeliveryRecord[]): Promise<void> => {
-    const all = [...records, ...added];
+  const append = async (added: readonly DeliveryRecord[], replaced: readonly DeliveryRecord[] = []): Promise<void> => {
+    const all = [...records.filter((record) => !replaced.includes(record)), ...added];
     let open: boolean;
     try {
       kept = true;
@@ -68,8 +68,8 @@ export function intentKeeper(
     get kept() {
       return kept;
     },
-    add(added) {
-      const turn = last.then(() => append(added));
+    add(added, replaced) {
+      const turn = last.then(() => append(added, replaced));
       last = turn.catch(() => undefined);
       return turn;
     },

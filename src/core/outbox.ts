@@ -5,6 +5,7 @@ import type { RowChange } from "../ports/barrier.ts";
 import type { AnyDatabase } from "../ports/database.ts";
 import { askDatabase } from "./ask.ts";
 import type { Core } from "./core.ts";
+import { arrivals, lookAgainAfter, mayBeLost } from "./lossy.ts";
 import { send, tellOfFailure } from "./send.ts";
 import type { Sent } from "./send.ts";
 
@@ -25,14 +26,19 @@ const ROWS_AT_ONCE = 25;
  * Sends what decided transactions still have to send, all in one call of the transport, and settles their rows with each
  * delivery's result. Rejects only where the results could not be written: then everything is sent again later, which is
  * harmless.
+ *
+ * What a channel may lose is sent again, until it is done: a row with such a delivery is not settled before.
  */
 export async function finishRows(core: Core, database: AnyDatabase, rows: readonly DecisionRow[]): Promise<Finished> {
+  const arrived = await arrivals(core, rows);
   const outgoing = rows.flatMap((row) =>
-    pendingRecords(row).map((record) => ({
-      record,
-      decision: { verdict: row.verdict, decidedAt: row.decidedAt },
-      attempts: Math.max(0, row.attempts - 1),
-    })),
+    pendingRecords(row)
+      .filter((record) => !arrived.has(deduplicationId(record)))
+      .map((record) => ({
+        record,
+        decision: { verdict: row.verdict, decidedAt: row.decidedAt },
+        attempts: Math.max(0, row.attempts - 1),
+      })),
   );
   const results = await send(core, outgoing);
   const sent = new Map<string, Sent>();
@@ -43,9 +49,16 @@ export async function finishRows(core: Core, database: AnyDatabase, rows: readon
   }
   const settled = new Set<string>();
   for (let at = 0; at < rows.length; at += ROWS_AT_ONCE) {
-    await settleRows(core, database, rows.slice(at, at + ROWS_AT_ONCE), sent, settled);
+    await settleRows(core, database, rows.slice(at, at + ROWS_AT_ONCE), { sent, arrived }, settled);
   }
   return { published: results.filter(({ status }) => status === "accepted").length, settled };
+}
+
+/** What is known of deliveries, by deduplication id. */
+interface Known {
+  readonly sent: ReadonlyMap<string, Sent>;
+  /** Those that are not to be sent again to a channel that may lose them. */
+  readonly arrived: ReadonlySet<string>;
 }
 
 /** Writes results into rows; where a row has changed meanwhile, into what stands there now. */
@@ -53,12 +66,12 @@ async function settleRows(
   core: Core,
   database: AnyDatabase,
   rows: readonly DecisionRow[],
-  sent: ReadonlyMap<string, Sent>,
+  known: Known,
   settled: Set<string>,
 ): Promise<void> {
   let left = rows;
   for (let round = 0; left.length > 0; round++) {
-    const changes = left.map((row) => changeOf(core, row, sent));
+    const changes = left.map((row) => changeOf(core, row, known));
     const applied = await askDatabase(core, "the database to settle transactions", () =>
       database.barrier.settle(changes),
     );
@@ -79,12 +92,15 @@ async function settleRows(
 }
 
 /** The row with what became of its pending deliveries; a result of another epoch is none of this row's any more. */
-function changeOf(core: Core, row: DecisionRow, sent: ReadonlyMap<string, Sent>): RowChange {
+function changeOf(core: Core, row: DecisionRow, { sent, arrived }: Known): RowChange {
   const results: Record<string, DeliveryResult> = { ...row.results };
   let dueMillis = Number.POSITIVE_INFINITY;
   for (const record of pendingRecords(row)) {
-    const result = sent.get(deduplicationId(record));
+    const id = deduplicationId(record);
+    const result: Sent | undefined = arrived.has(id) ? { status: "accepted" } : sent.get(id);
     if (result === undefined) dueMillis = 0;
+    else if (result.status === "accepted" && !arrived.has(id) && mayBeLost(core, record))
+      dueMillis = Math.min(dueMillis, lookAgainAfter(core, row, record));
     else if (result.status === "later") dueMillis = Math.min(dueMillis, result.afterMillis);
     else results[record.key] = { ...epochOf(row, record.key), ...resultOf(core, result) };
   }

@@ -71,7 +71,7 @@ export async function buryInRow(
 export function redriveInRow(core: Core, { database, record }: RowDelivery, epoch: string): Promise<boolean> {
   return withDatabase(core, database, async (opened) => {
     const changed = await changeResult(core, opened, record, (_, result) =>
-      result?.state === "dead" ? { state: "half", epoch } : undefined,
+      result?.state === "dead" ? { state: "half", epoch, at: core.clock.now() } : undefined,
     );
     if (changed.status !== "changed") return false;
     await finishRows(core, opened, [changed.row]);

@@ -27,7 +27,7 @@ export function otherDatabaseError(transactionId: string, asked: string, name: s
 /** A message for a rollback, inside of what rolls back. */
 export function rollbackInsideError(transactionId: string): TransactionStateError {
   return levelError(transactionId, "Expected messages for a rollback before the work begins, found one inside of it.", {
-    hint: 'Publish with { on: "rollback" } before tx.run: what rolls back with the work could not tell of it.',
+    hint: 'Call tx.try, tx.step and tx.publish with { on: "rollback" } before tx.run: what rolls back with the work could not tell of it.',
   });
 }
 

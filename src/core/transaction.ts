@@ -8,7 +8,9 @@ import type { Core } from "./core.ts";
 import { halfMessages } from "./half-message.ts";
 import type { OpenOptions, PublishOptions } from "./half-message.ts";
 import type { RunOptions } from "./barrier-transaction.ts";
+import type { BranchOptions, BranchTarget, Branching } from "./branching.ts";
 import type { BatchName, Databases, HandleOf, InteractiveName, ResultsOf, StatementOf } from "./database-types.ts";
+import { dropUncertain } from "./decide.ts";
 import { decidedError, noDatabaseError } from "./transaction-errors.ts";
 
 /** What `publish` gives back: the message's stable id. */
@@ -65,6 +67,26 @@ export interface Transaction<All extends Databases = Databases> {
    * undone and what it published was dropped.
    */
   savepoint<T>(work: (sql: HandleOf<All, InteractiveName<All>>) => Promise<T>): Promise<T>;
+  /**
+   * Calls a participant's try, after what confirms and what cancels it is registered. A commit confirms it, a rollback
+   * cancels it, whoever decides and whatever crashes; one that failed or is not known is cancelled either way. Before
+   * `run`, and at `barrier` not inside of it. Resolves to what the participant's try came to.
+   *
+   * @throws {RefusedError} where the participant says no.
+   * @throws {ParticipantUnavailableError} where it is not known whether it has done it.
+   * @throws {TransactionStateError} where the transaction is decided, or its SQL runs.
+   * @throws {UnavailableError} where what cancels it could not be kept; it was not called.
+   */
+  try<Input, Result>(
+    participant: BranchTarget<"try", Input, Result>,
+    data: Input,
+    options?: BranchOptions,
+  ): Promise<Result>;
+  /**
+   * Does a step of a saga, after its compensation is registered: a rollback compensates the steps in reverse order, the
+   * next when the one before is done; a commit compensates those that failed. Otherwise as {@link Transaction.try}.
+   */
+  step<Input, Result>(step: BranchTarget<"step", Input, Result>, data: Input, options?: BranchOptions): Promise<Result>;
 }
 
 /** A transaction from the inside: what the protocol needs besides what the handler sees. */
@@ -86,6 +108,8 @@ export interface ClosedTransaction {
   readonly uncertain: readonly DeliveryRecord[];
   /** Part of the transaction although the log was out of reach: in memory, and perhaps in the log. */
   readonly unprotected: readonly DeliveryRecord[];
+  /** Part of the transaction, and perhaps not in the log: to be there before a commit. */
+  readonly owed: readonly DeliveryRecord[];
   /** Whether a log that is out of reach is no reason to refuse. */
   readonly proceed: boolean;
   /** Whether anything may have been held meanwhile: the transaction took about as long as its deadline, or longer. */
@@ -104,15 +128,17 @@ export function openTransaction(core: Core, options: OpenOptions): OpenTransacti
   const records: DeliveryRecord[] = [];
   const uncertain: DeliveryRecord[] = [];
   const unprotected: DeliveryRecord[] = [];
-  const proceed = options.proceed ?? false;
+  const owed: DeliveryRecord[] = [];
+  const allowed = options.proceed ?? false;
   const flushes = new Set<Promise<void>>();
+  const ending = new AbortController();
   let waiting: Waiting[] = [];
   let messages = 0;
   let firstAt: number | undefined;
   let closed = false;
 
   /** Resolves to why messages for a rollback were refused while the others go on unprotected. */
-  const keep = async (batch: readonly DeliveryRecord[]): Promise<unknown> => {
+  const keep = async (batch: readonly DeliveryRecord[], proceed = allowed): Promise<unknown> => {
     firstAt ??= core.clock.now();
     // Both are waited for: a write still under way when the publish is refused would land after its clean-up.
     const [kept, armed] = await Promise.allSettled([
@@ -167,11 +193,56 @@ export function openTransaction(core: Core, options: OpenOptions): OpenTransacti
     return { id: published[0]!.messageId };
   };
 
+  const takeOut = (dropped: readonly DeliveryRecord[]): void => {
+    records.splice(0, records.length, ...records.filter((record) => !dropped.includes(record)));
+    uncertain.push(...dropped);
+  };
+  const branching: Branching = {
+    core,
+    open: options,
+    ended: ending.signal,
+    next: () => messages++,
+    async enlist({ confirm, standby, cancel }, replaced = []) {
+      if (closed) throw decidedError(options.id);
+      await keep([...cancel, ...confirm], false);
+      takeOut(replaced);
+      await dropUncertain(core, { uncertain: replaced, owed: [] });
+      return {
+        succeeded: () => undefined,
+        async failed() {
+          takeOut(confirm);
+          records.push(...standby);
+          owed.push(...standby);
+          try {
+            await dropUncertain(core, { uncertain: confirm, owed: standby });
+          } catch (error) {
+            core.emit({ type: "recordFailed", error });
+          }
+        },
+      };
+    },
+  };
+  const branch = <Result, Input>(
+    target: BranchTarget<"try" | "step", Input, Result>,
+    data: Input,
+    branchOptions: BranchOptions = {},
+  ): Promise<Result> => {
+    const begun = target.begin(branching, data, branchOptions);
+    const flushed: Promise<void> = begun.then(
+      () => void flushes.delete(flushed),
+      () => void flushes.delete(flushed),
+    );
+    flushes.add(flushed);
+    return begun;
+  };
+
   return {
     tx: {
       id: options.id,
       level,
       publish,
+      try: branch,
+      step: branch,
       run: async () => Promise.reject(noDatabaseError(options.id, "run")),
       batch: async () => Promise.reject(noDatabaseError(options.id, "batch")),
       savepoint: async () => Promise.reject(noDatabaseError(options.id, "savepoint")),
@@ -179,10 +250,12 @@ export function openTransaction(core: Core, options: OpenOptions): OpenTransacti
     check: options.check,
     async close() {
       closed = true;
+      ending.abort("ended");
       while (flushes.size > 0) await Promise.all(flushes);
       const elapsed = firstAt === undefined ? 0 : core.clock.now() - firstAt;
       const overdue = elapsed < 0 || elapsed > core.settings.deadlineMillis * 0.9;
-      return { id: options.id, level, check: options.check, records, uncertain, unprotected, proceed, overdue };
+      const { id, check } = options;
+      return { id, level, check, records, uncertain, unprotected, owed, proceed: allowed, overdue };
     },
   };
 }

@@ -8,6 +8,8 @@ export type {
 } from "./database.ts";
 export type { DatabaseFault } from "./database-faults.ts";
 export { MemoryDatabaseError } from "./database-rows.ts";
+export { memoryPayloadStore } from "./payload-store.ts";
+export type { MemoryPayloadStore, MemoryPayloadStoreOptions } from "./payload-store.ts";
 export { memoryReceiver } from "./receiver.ts";
 export type { MemoryReceiver, MemoryReceiverOptions, SignOptions } from "./receiver.ts";
 export type { InboxEntry, MapEntry, MemoryState, Snapshot, Unsettled } from "./state.ts";

@@ -3,6 +3,7 @@ import { askDatabase } from "../core/ask.ts";
 import type { Databases, HandleOf } from "../core/database-types.ts";
 import { withDatabase } from "../core/databases.ts";
 import { sweep } from "../core/sweep.ts";
+import type { SweepOptions } from "../core/sweep.ts";
 import type { Transaction } from "../core/transaction.ts";
 import { withTransaction } from "../core/with-transaction.ts";
 import type { TransactionWork, WithTransactionOptions } from "../core/with-transaction.ts";
@@ -17,7 +18,10 @@ import type { Service } from "./configuration.ts";
 import { environmentOf } from "./environment.ts";
 import { consumerHandler } from "./consumer.ts";
 import type { ConsumerHandler, ConsumerOptions } from "./consumer.ts";
+import { keepInternals } from "./internals.ts";
 import type { AftercommitOptions } from "./options.ts";
+import { declareSubscriber, subscribersOf } from "./subscriber.ts";
+import type { DeclaredSubscriber, SubscriberHandler, SubscriberOptions, Subscribers } from "./subscriber.ts";
 import { transactionMiddleware } from "./transaction.ts";
 import type { TransactionOptions } from "./transaction.ts";
 
@@ -39,6 +43,21 @@ export interface Aftercommit<Env = unknown, All extends Databases = Databases> {
     handler: ConsumerHandler<Data, All>,
     options?: ConsumerOptions<All>,
   ): HonoHandler;
+  /**
+   * Declares who is handed the messages to `scheme:channel/name`, for transports that call no URL: `handler` runs for each
+   * message once at a time, through the same inbox, retries and dead letters as a consumer's route. The name is its name in
+   * the inbox, and may be that of a consumer that does the same.
+   *
+   * @throws {ConfigurationError} where the service cannot consume, or the name is taken or not usable.
+   */
+  subscribe<Input, Data>(
+    topic: Topic<Input, Data>,
+    name: string,
+    handler: SubscriberHandler<Data, Env, All>,
+    options?: SubscriberOptions<All>,
+  ): void;
+  /** Hands deliveries to what {@link Aftercommit.subscribe} has declared: for the adapters of such transports. */
+  subscribers(env?: Env): Subscribers;
   /**
    * Runs a transaction without a request: cron jobs, queue handlers, scripts. With a database that keeps transactions open,
    * `work` runs inside of one, with its handle; with one that takes batches only, `work` calls `tx.batch` itself. When the
@@ -62,8 +81,13 @@ export interface Aftercommit<Env = unknown, All extends Databases = Databases> {
   operations(): Hono;
   /** The same as functions. With an environment where the configuration takes one. */
   operator(env?: Env): Operator;
-  /** Sweeps: a Workers Cron Trigger's handler. */
-  scheduled(event: unknown, env: Env, context: { waitUntil(promise: Promise<unknown>): void }): Promise<void>;
+  /** Sweeps: a Workers Cron Trigger's handler. An error is told to the observer, and thrown for the platform to show. */
+  scheduled(
+    event: unknown,
+    env: Env,
+    context: { waitUntil(promise: Promise<unknown>): void },
+    options?: SweepOptions,
+  ): Promise<void>;
   /** Resolves when the work that goes on after responses has ended: call it before a process ends. */
   drain(): Promise<void>;
 }
@@ -94,8 +118,10 @@ export function aftercommit<Env = unknown, All extends Databases = Databases>(
 function serve<Env>(options: AftercommitOptions | ((env: Env) => AftercommitOptions)): Aftercommit<Env> {
   const after = background();
   const names = new Set<string>();
+  const subscribers = new Map<string, DeclaredSubscriber>();
   const needs = {
     consumers: false,
+    subscribers: false,
     producers: false,
     log: false,
     checks: new Set<string>(),
@@ -128,7 +154,7 @@ function serve<Env>(options: AftercommitOptions | ((env: Env) => AftercommitOpti
   };
   if (typeof options !== "function") serviceOf(options);
 
-  return {
+  const ac: Aftercommit<Env> = {
     transaction(transactionOptions) {
       need(() => {
         const { check, database } = transactionOptions ?? {};
@@ -151,6 +177,20 @@ function serve<Env>(options: AftercommitOptions | ((env: Env) => AftercommitOpti
       return consumerHandler(serviceOf, after, topic as Topic, handler as ConsumerHandler<unknown>, consumerOptions);
     },
 
+    subscribe(topic, name, handler, subscriberOptions = {}) {
+      declareSubscriber(subscribers, name, {
+        topic,
+        handler: handler as SubscriberHandler<unknown>,
+        options: subscriberOptions,
+      });
+      need(() => {
+        needs.subscribers = true;
+        if (subscriberOptions.database !== undefined) needs.databases.add(subscriberOptions.database);
+      });
+    },
+
+    subscribers: (env) => subscribersOf(serviceOf(env), subscribers, env),
+
     withTransaction(database, work, { env, ...runOptions } = {}) {
       const { core } = serviceOf(env);
       return withTransaction(core, database, work as unknown as TransactionWork<never>, runOptions);
@@ -168,14 +208,25 @@ function serve<Env>(options: AftercommitOptions | ((env: Env) => AftercommitOpti
 
     operator: (env) => operatorOf(serviceOf(env)),
 
-    async scheduled(_event, env, context) {
-      const swept = sweep(serviceOf(env).core);
-      context.waitUntil(swept.catch(() => undefined));
+    async scheduled(_event, env, context, sweepOptions) {
+      const { core } = serviceOf(env);
+      const swept = sweep(core, sweepOptions);
+      context.waitUntil(swept.catch((error: unknown) => core.emit({ type: "background", error })));
       await swept;
     },
 
     drain: () => after.drain(),
   };
+  keepInternals(ac, {
+    serviceOf,
+    after,
+    need: (database) =>
+      need(() => {
+        needs.subscribers = true;
+        if (database !== undefined) needs.databases.add(database);
+      }),
+  });
+  return ac;
 }
 
 /** A database decides alone. */

@@ -2,10 +2,11 @@ import { ConfigurationError } from "../errors.ts";
 import type { ConfigurationProblem } from "../errors.ts";
 import type { Check, Core, Route } from "../core/core.ts";
 import { databaseInbox } from "../core/databases.ts";
+import { neededMillis } from "../core/seal.ts";
 import { watchdog } from "../core/watchdog.ts";
 import type { Watchdog } from "../core/watchdog.ts";
 import { hashDestination } from "../model/delivery.ts";
-import { isLoopback, isPath, parseUrl, resolveDestination } from "../model/destination.ts";
+import { addressOf, isLoopback, isPath, parseUrl, resolveDestination } from "../model/destination.ts";
 import type { LogStore } from "../ports/log-store.ts";
 import type { Receiver } from "../ports/receiver.ts";
 import { systemClock } from "../system/clock.ts";
@@ -15,6 +16,7 @@ import { variableOf } from "./environment.ts";
 import { DEFAULT_OPERATIONS_PATH } from "./options.ts";
 import type { AftercommitOptions } from "./options.ts";
 import { checkedSettings } from "./settings.ts";
+import { callsUrls } from "./transports.ts";
 
 /** What a delivered body has more than its half message, at most. */
 const STAMP_BYTES = 64;
@@ -33,6 +35,7 @@ export interface Service {
 /** What the parts of an app that exist by now need of the configuration. */
 export interface Needs {
   readonly consumers: boolean;
+  readonly subscribers?: boolean;
   readonly producers: boolean;
   /** Whether a route's transactions are decided by the log. */
   readonly log: boolean;
@@ -59,7 +62,9 @@ export function configure(options: AftercommitOptions, needs: Needs, env: object
   const settings = checkedSettings(options, { publicUrl, operationsPath, receiver }, problems);
   const routes = checkedRoutes(options, { publicUrl, dev }, problems);
 
-  for (const part of new Set([options.transport, receiver])) problems.push(...(part?.problems?.({ dev }) ?? []));
+  for (const part of new Set([options.transport, receiver, options.calls]))
+    problems.push(...(part?.problems?.({ dev }) ?? []));
+  problems.push(...(options.payloads?.problems({ neededMillis: neededMillis(settings) }) ?? []));
   if (options.dev === true && !dev) {
     problems.push({
       path: "dev",
@@ -97,14 +102,15 @@ export function configure(options: AftercommitOptions, needs: Needs, env: object
         missing("receiver", "what verifies deliveries", "Pass both signing keys to qstash(…), or qstashReceiver(…)."),
       );
     }
-    if (options.inbox === undefined && options.log === undefined)
-      problems.push(
-        missing(
-          "inbox",
-          "where consumed messages are remembered",
-          "Pass upstashRedis(…), redis(…), or the name of a database.",
-        ),
-      );
+  }
+  if ((needs.consumers || needs.subscribers === true) && options.inbox === undefined && options.log === undefined) {
+    problems.push(
+      missing(
+        "inbox",
+        "where consumed messages are remembered",
+        "Pass upstashRedis(…), redis(…), or the name of a database.",
+      ),
+    );
   }
   const { maxMessageBytes, bodyLimitBytes } = settings;
   if (needs.consumers && needs.producers && bodyLimitBytes < maxMessageBytes + STAMP_BYTES) {
@@ -163,8 +169,10 @@ export function configure(options: AftercommitOptions, needs: Needs, env: object
     store,
     transport: options.transport,
     inbox: inboxOf(options, { databases, emit }),
+    payloads: options.payloads,
     databases,
     checks,
+    calls: options.calls,
     consumerNames: new Map(),
     audit: { lastAt: clock.now() },
     routes(topic) {
@@ -231,14 +239,24 @@ function checkedRoutes(
   problems: ConfigurationProblem[],
 ): ReadonlyMap<string, readonly string[]> {
   const routes = new Map<string, readonly string[]>();
+  const { transport } = options;
+  const { channels = {} } = transport ?? {};
+  const onlyChannels = transport !== undefined && !callsUrls(transport);
   for (const [topic, listed] of Object.entries(options.routes ?? {})) {
     const urls: string[] = [];
     const destinations = typeof listed === "string" ? [listed] : listed;
     for (const [i, destination] of destinations.entries()) {
       const path = `routes[${JSON.stringify(topic)}][${i}]`;
-      const resolved = resolveDestination(destination, { publicUrl: publicUrl?.href, dev, path });
+      const resolved = resolveDestination(destination, { publicUrl: publicUrl?.href, dev, path, channels });
       if ("problem" in resolved) problems.push(resolved.problem);
-      else if (urls.includes(resolved.url)) {
+      else if (onlyChannels && addressOf(resolved.url) === undefined) {
+        problems.push({
+          path,
+          expected: "a destination of the transport",
+          found: JSON.stringify(resolved.url),
+          remedy: "Pass one that calls URLs too: transports(qstash(…), …).",
+        });
+      } else if (urls.includes(resolved.url)) {
         problems.push({
           path,
           expected: "each destination once",

@@ -3,9 +3,11 @@ import type { Databases } from "../core/database-types.ts";
 import type { Duration } from "../model/duration.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Crypto } from "../ports/crypto.ts";
+import type { DirectCalls } from "../ports/direct-calls.ts";
 import type { Inbox } from "../ports/inbox.ts";
 import type { LogStore } from "../ports/log-store.ts";
 import type { Observer } from "../ports/observer.ts";
+import type { PayloadCodec } from "../ports/payload-codec.ts";
 import type { Receiver } from "../ports/receiver.ts";
 import type { Transport } from "../ports/transport.ts";
 
@@ -34,10 +36,14 @@ export interface AftercommitOptions<All extends Databases = Databases> {
   readonly databases?: All | undefined;
   /** What carries messages. */
   readonly transport?: Transport | undefined;
+  /** Encrypts data, or keeps large ones elsewhere: `payloads(…)` of `aftercommit/payloads`. @default data travel as they are */
+  readonly payloads?: PayloadCodec | undefined;
   /** Verifies deliveries. @default the transport's own */
   readonly receiver?: Receiver | undefined;
   /** Where the messages of each topic go: paths of this service, or absolute URLs. */
   readonly routes?: Readonly<Record<string, string | readonly string[]>> | undefined;
+  /** How participants and the steps of sagas are called directly, and who may call ours: `directCalls({ secrets })`. */
+  readonly calls?: DirectCalls | undefined;
   /** Asks the business data for the outcome of a transaction, by the name that `transaction({ check })` uses. */
   readonly checks?: Readonly<Record<string, Check>> | undefined;
   /** How what crashes leave behind is found and finished. */
@@ -52,7 +58,7 @@ export interface AftercommitOptions<All extends Databases = Databases> {
   readonly storeTimeout?: Duration | undefined;
   /** How long one transaction of our own on a business database may take. @default "10s" */
   readonly databaseTimeout?: Duration | undefined;
-  /** How long one call of the transport, or of a check, may take. @default "10s" */
+  /** How long one call of the transport or of a payload store, or one of a check, may take. @default "10s" */
   readonly transportTimeout?: Duration | undefined;
   /** Told of everything that happens. @default consoleObserver() */
   readonly observer?: Observer | undefined;

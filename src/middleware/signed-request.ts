@@ -45,7 +45,7 @@ function textOf(body: Uint8Array): string {
 }
 
 /** The URL the transport was told to call: scheme and host by configuration, path and query as requested. */
-function signedUrl(publicUrl: URL, requested: string): string {
+export function signedUrl(publicUrl: URL, requested: string): string {
   const { pathname, search } = new URL(requested);
   const base = publicUrl.pathname.replace(/\/+$/, "");
   const whole = base === "" || pathname === base || pathname.startsWith(`${base}/`);
@@ -57,16 +57,23 @@ export async function readBody(
   stream: ReadableStream<Uint8Array> | null,
   limit: number,
 ): Promise<Uint8Array | undefined> {
-  if (stream === null) return new Uint8Array();
+  return stream === null ? new Uint8Array() : readAll(stream.getReader(), limit);
+}
+
+/** The same of a reader, so that others may end it. */
+export async function readAll(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  limit: number,
+): Promise<Uint8Array | undefined> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  const reader = stream.getReader();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
     length += value.length;
     if (length > limit) {
-      await reader.cancel().catch(() => undefined);
+      // Nobody waits for it: of a body that was cloned it ends with the other copy.
+      void reader.cancel().catch(() => undefined);
       return undefined;
     }
     chunks.push(value);

@@ -1,7 +1,9 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { askLog } from "../core/ask.ts";
 import { logOf } from "../core/core.ts";
+import type { Core } from "../core/core.ts";
 import type { Databases } from "../core/database-types.ts";
+import type { Ending } from "../core/decide.ts";
 import { openRequest } from "../core/open-request.ts";
 import type { Transaction } from "../core/transaction.ts";
 import { AftercommitError, TransactionStateError } from "../errors.ts";
@@ -53,48 +55,81 @@ export function transactionMiddleware(
       requireSameDecision(outer, options);
       return next();
     }
-    const { core } = serviceOf(c.env);
-    const id = transactionIdAt(core.clock.now(), core.crypto);
-    const proceed = options.whenLogUnavailable === "proceed";
-    const { tx, end } = openRequest(core, {
-      id,
-      ...(options.check === undefined ? {} : { check: options.check }),
-      ...(options.database === undefined ? {} : { database: options.database }),
-      proceed,
-      ...traceOf(c),
-    });
-    if (options.prepare === "eager") {
-      const probe = askLog(core, "the log to answer before the work begins", () =>
-        logOf(core).transactions.decisions([id]),
-      );
-      await (proceed ? probe.catch(() => undefined) : probe);
-    }
-    c.set("tx", tx);
-    levels.set(tx, describe(options));
-
-    const decided = async (): Promise<void> => {
-      let success = false;
-      let thrown: { readonly error: unknown } | undefined;
-      try {
-        await next();
-        // Hono answers for errors of ours without a word in its log, as they bring their own response.
-        if (AftercommitError.is(c.error)) core.emit({ type: "requestFailed", transactionId: id, error: c.error });
-        success = c.error === undefined && (options.commitWhen?.(c) ?? c.res.status < 400);
-      } catch (error) {
-        thrown = { error };
-      }
-      const ending = await end(success);
-      if (ending.undecided && thrown === undefined) c.header(UNDECIDED_HEADER, id);
-      if (ending.unprotected > 0 && thrown === undefined) c.header(UNPROTECTED_HEADER, String(ending.unprotected));
-      if (ending.afterwards !== undefined) after.run(c, core, ending.afterwards);
-      if (thrown !== undefined) throw thrown.error;
-      if (ending.error !== undefined) {
-        core.emit({ type: "requestFailed", transactionId: id, error: ending.error });
-        throw ending.error;
-      }
-    };
-    await after.keep(c, decided());
+    await inTransaction(c, next, { core: serviceOf(c.env).core, after, options });
   };
+}
+
+/** How a request's transaction ended, for whoever named it. */
+export interface Ended {
+  readonly ending: Ending;
+  /** Whether the handler succeeded. */
+  readonly success: boolean;
+  /** Whether `c.res` is its answer: not where an error goes on to whoever answers for errors. */
+  readonly answered: boolean;
+}
+
+/** A transaction that a caller's idempotency key names. */
+export interface KeyedRequest {
+  /** The id that the key leads to. */
+  readonly id: string;
+  /** Told how the transaction ended, before the response is on its way. Never rejects. */
+  ended(ended: Ended): Promise<void>;
+}
+
+/** Runs the rest of a request in a transaction of its own, and ends that before the response. */
+export async function inTransaction(
+  c: Context,
+  next: () => Promise<void>,
+  how: {
+    readonly core: Core;
+    readonly after: Background;
+    readonly options: TransactionOptions;
+    readonly keyed?: KeyedRequest;
+  },
+): Promise<void> {
+  const { core, after, options, keyed } = how;
+  const id = keyed?.id ?? transactionIdAt(core.clock.now(), core.crypto);
+  const proceed = options.whenLogUnavailable === "proceed";
+  const { tx, end } = openRequest(core, {
+    id,
+    ...(options.check === undefined ? {} : { check: options.check }),
+    ...(options.database === undefined ? {} : { database: options.database }),
+    ...(keyed === undefined ? {} : { keyed: true }),
+    proceed,
+    ...traceOf(c),
+  });
+  if (options.prepare === "eager") {
+    const probe = askLog(core, "the log to answer before the work begins", () =>
+      logOf(core).transactions.decisions([id]),
+    );
+    await (proceed ? probe.catch(() => undefined) : probe);
+  }
+  c.set("tx", tx);
+  levels.set(tx, describe(options));
+
+  const decided = async (): Promise<void> => {
+    let success = false;
+    let thrown: { readonly error: unknown } | undefined;
+    try {
+      await next();
+      // Hono answers for errors of ours without a word in its log, as they bring their own response.
+      if (AftercommitError.is(c.error)) core.emit({ type: "requestFailed", transactionId: id, error: c.error });
+      success = c.error === undefined && (options.commitWhen?.(c) ?? c.res.status < 400);
+    } catch (error) {
+      thrown = { error };
+    }
+    const ending = await end(success);
+    if (ending.undecided && thrown === undefined) c.header(UNDECIDED_HEADER, id);
+    if (ending.unprotected > 0 && thrown === undefined) c.header(UNPROTECTED_HEADER, String(ending.unprotected));
+    if (ending.afterwards !== undefined) after.run(c, core, ending.afterwards);
+    await keyed?.ended({ ending, success, answered: thrown === undefined && ending.error === undefined });
+    if (thrown !== undefined) throw thrown.error;
+    if (ending.error !== undefined) {
+      core.emit({ type: "requestFailed", transactionId: id, error: ending.error });
+      throw ending.error;
+    }
+  };
+  await after.keep(c, decided());
 }
 
 /** How a transaction is decided, in words, for a middleware that finds it open. */
@@ -106,7 +141,7 @@ function describe({ check, database }: TransactionOptions): string {
 }
 
 /** Mounted twice on a path, the outer transaction is the one; it cannot be decided in two ways. */
-function requireSameDecision(outer: Transaction, options: TransactionOptions): void {
+export function requireSameDecision(outer: Transaction, options: TransactionOptions): void {
   const inner = describe(options);
   const found = levels.get(outer);
   if (inner === found) return;

@@ -8,8 +8,8 @@ import type { Verdict } from "./states.ts";
 export type DeliveryResult =
   /** The transport took it over. */
   | { readonly state: "published"; readonly epoch?: string }
-  /** A person sent it again: it goes out under this epoch. */
-  | { readonly state: "half"; readonly epoch: string }
+  /** A person sent it again: it goes out under this epoch. With when that was, in milliseconds since 1970. */
+  | { readonly state: "half"; readonly epoch: string; readonly at?: number }
   /** It waits for a person. */
   | ({ readonly state: "dead"; readonly epoch?: string } & DeathCertificate)
   /** A person dropped it. */

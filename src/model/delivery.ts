@@ -14,6 +14,10 @@ export interface SendOptions {
   readonly notBefore?: number;
   /** What the destination gets besides the transport's own headers. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** How fast the topic's messages are delivered. */
+  readonly flow?: { readonly parallelism?: number; readonly rate?: number; readonly periodSeconds: number };
+  /** Which of the topic's queues it is to wait in; none, where its order does not matter. */
+  readonly queue?: number;
 }
 
 /** The consumer's run that a delivery was published in: it can be committed only while that run holds its lease. */

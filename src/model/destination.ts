@@ -5,6 +5,31 @@ export function isLoopback(url: URL): boolean {
   return url.hostname === "localhost" || url.hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(url.hostname);
 }
 
+/** A destination that is no URL: a transport's own channel, and who is to be handed what comes out of it. */
+export interface ChannelAddress {
+  /** Names the kind of transport, as in `queue:`. */
+  readonly scheme: string;
+  /** The queue, as the configuration of the producer calls it. */
+  readonly channel: string;
+  /** The subscriber's name, which is its name in the inbox too. */
+  readonly subscriber: string;
+}
+
+const ADDRESS =
+  /^(?!https?:)([a-z][a-z0-9-]{0,31}):([A-Za-z0-9][A-Za-z0-9_-]{0,62})\/([A-Za-z0-9][A-Za-z0-9_.-]{0,127})$/;
+const SUBSCRIBER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+
+/** The parts of a destination of the form `scheme:channel/subscriber`; `undefined` for a URL, and for what is neither. */
+export function addressOf(destination: string): ChannelAddress | undefined {
+  const [, scheme, channel, subscriber] = ADDRESS.exec(destination) ?? [];
+  return scheme === undefined ? undefined : { scheme, channel: channel!, subscriber: subscriber! };
+}
+
+/** Tells whether a text may name a subscriber in a destination. */
+export function isSubscriberName(text: string): boolean {
+  return SUBSCRIBER.test(text);
+}
+
 const PRIVATE_NAME = /(^|\.)(localhost|local|internal|localdomain|home\.arpa)$/;
 
 /** A name that only means something on its own network. A dot at the end says no more than that the name is whole. */
@@ -18,15 +43,33 @@ function isPrivateName(hostname: string): boolean {
  *
  * A path is taken relative to `publicUrl`. Anything else must be https to a public host name, without credentials,
  * fragment or dot segments (the transport's client joins the URL into a request path, so that `..` would reach another
- * endpoint with our token). In dev mode http and loopback hosts are allowed too.
+ * endpoint with our token). In dev mode http and loopback hosts are allowed too. What begins with the scheme of a
+ * transport's channels stands for itself, and must name one of them.
  */
 export function resolveDestination(
   destination: string,
-  options: { readonly publicUrl: string | undefined; readonly dev: boolean; readonly path: string },
+  options: {
+    readonly publicUrl: string | undefined;
+    readonly dev: boolean;
+    readonly path: string;
+    /** The channels that transports have, by their scheme. */
+    readonly channels?: Readonly<Record<string, readonly string[]>>;
+  },
 ): { readonly url: string } | { readonly problem: ConfigurationProblem } {
   const refuse = (expected: string, remedy: string) => ({
     problem: { path: options.path, expected, found: JSON.stringify(destination.slice(0, 200)), remedy },
   });
+  const scheme = destination.slice(0, Math.max(0, destination.indexOf(":")));
+  const channels = Object.hasOwn(options.channels ?? {}, scheme) ? options.channels?.[scheme] : undefined;
+  if (channels !== undefined) {
+    const channel = addressOf(destination)?.channel;
+    if (channel !== undefined && channels.includes(channel)) return { url: destination };
+    const known = channels.map((name) => `"${scheme}:${name}/…"`).join(", ");
+    return refuse(
+      `"${scheme}:", the name of a channel and that of a subscriber`,
+      channels.length === 0 ? "Give the transport a channel." : `Write one of ${known}, with the subscriber's name.`,
+    );
+  }
   if (/[\s\\#]/.test(destination) || hasControl(destination)) {
     return refuse("a URL without blanks, backslashes or a fragment", "Percent-encode them, or leave the fragment out.");
   }

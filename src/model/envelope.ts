@@ -8,7 +8,7 @@ import { isTransactionId } from "./ids.ts";
  * was decided (absent until then), `notbefore` the earliest delivery, `causationid` the message whose consumer
  * published this one.
  *
- * Source: CloudEvents 1.0.2, JSON event format; Distributed Tracing extension.
+ * Source: CloudEvents 1.0.2, JSON event format; Distributed Tracing extension; Dataref extension.
  */
 export interface Envelope {
   /** The version of CloudEvents. */
@@ -21,8 +21,10 @@ export interface Envelope {
   readonly type: string;
   /** When it was published, RFC 3339. */
   readonly time: string;
-  /** The media type of the data. */
-  readonly datacontenttype: "application/json";
+  /** The media type of the data: JSON, or {@link ENCRYPTED_MEDIA_TYPE}. */
+  readonly datacontenttype: string;
+  /** Which version of the topic's data they are; absent for 1. */
+  readonly dataversion?: number;
   /** The transaction that sent it. */
   readonly transactionid: string;
   /** The message's place in its transaction, from 0. */
@@ -37,12 +39,41 @@ export interface Envelope {
   readonly traceparent?: string;
   /** The second half of it. */
   readonly tracestate?: string;
-  /** What the topic's schema describes. */
-  readonly data: unknown;
+  /** What the topic's schema describes, or its encrypted form; absent where `dataref` says where it lies. */
+  readonly data?: unknown;
+  /** The key under which the data lie in a payload store. */
+  readonly dataref?: string;
+  /** How many bytes lie there. */
+  readonly datalength?: number;
+  /** Their SHA-256, in hexadecimal. */
+  readonly datasha256?: string;
+  /** Whether they are this delivery's alone, so that whoever has consumed it may delete them. */
+  readonly dataexclusive?: boolean;
 }
 
 /** The media type of an {@link Envelope}. */
 export const ENVELOPE_MEDIA_TYPE = "application/cloudevents+json";
+
+/** The media type of encrypted data: a JWE in its compact form. Source: RFC 7516. */
+export const ENCRYPTED_MEDIA_TYPE = "application/jose";
+
+/** Whether the data are encrypted. */
+export function isEncrypted(envelope: Pick<Envelope, "datacontenttype">): boolean {
+  return envelope.datacontenttype === ENCRYPTED_MEDIA_TYPE;
+}
+
+/** Whether the data are not here as they are: encrypted, or in a payload store. */
+export function isSealed(envelope: Envelope): boolean {
+  return isEncrypted(envelope) || envelope.dataref !== undefined;
+}
+
+/** The highest version of data: what an integer of CloudEvents holds. */
+export const MAX_DATA_VERSION = 2_147_483_647;
+
+/** Tells whether a value may be a version of data. */
+export function isDataVersion(value: unknown): boolean {
+  return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= MAX_DATA_VERSION;
+}
 
 const DECIDED_AT = '{"decidedat":"';
 /** An RFC 3339 time as `Date.prototype.toISOString` writes it has this length up to the year 9999. */
@@ -88,6 +119,8 @@ export function parseEnvelope(body: string): { readonly envelope: Envelope } | {
   }
   if (!isTransactionId(fields.transactionid as string)) return { reason: 'expected an id in "transactionid"' };
   if (!isIndex(fields.messageindex)) return { reason: 'expected a small whole number in "messageindex"' };
+  if (fields.dataversion !== undefined && !isDataVersion(fields.dataversion))
+    return { reason: 'expected a version in "dataversion"' };
   for (const field of ["decidedat", "notbefore", "time"]) {
     const time = fields[field];
     if (time !== undefined && (typeof time !== "string" || Number.isNaN(Date.parse(time)))) {

@@ -2,6 +2,7 @@ import { ConfigurationError, InvalidMessageError } from "../errors.ts";
 import type { ConfigurationProblem } from "../errors.ts";
 import { DURATION_FORM, parseDuration } from "./duration.ts";
 import type { Duration } from "./duration.ts";
+import { isDataVersion, MAX_DATA_VERSION } from "./envelope.ts";
 import { headerProblems } from "./headers.ts";
 import { describeIssues } from "./standard-schema.ts";
 import type { StandardSchema } from "./standard-schema.ts";
@@ -18,10 +19,43 @@ export interface TopicOptions {
   readonly delay?: Duration;
   /** Headers that travel with each message; not signed, so hints only. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** How many deliveries of the topic may run at a time, and start in a period, all its destinations together. */
+  readonly flow?: FlowLimits;
+  /**
+   * Into how many queues the messages with an `orderKey` are divided by it: a queue hands its messages to a destination one
+   * after the other, in the order in which they reached the transport. @default 1
+   */
+  readonly orderQueues?: number;
 }
+
+/** How fast messages are delivered. */
+export interface FlowLimits {
+  /** Deliveries at a time. */
+  readonly parallelism?: number;
+  /** Deliveries that start in a period. */
+  readonly rate?: number;
+  /** The period, up to a week. @default "1s" */
+  readonly period?: Duration;
+}
+
+/** The longest period in which a rate is counted: a week. */
+const MAX_PERIOD_MILLIS = 604_800_000;
+/** As many queues as the larger plans of QStash have. */
+const MAX_ORDER_QUEUES = 100;
 
 /** How often the transport tries again. */
 export const DEFAULT_RETRIES = 3;
+
+/** What is declared of a topic besides its name and its schema. */
+export interface TopicDeclaration extends TopicOptions {
+  /** Which version of the data the schema describes, from 1; for the versions after it see `nextVersion`. @default 1 */
+  readonly version?: number;
+  /**
+   * Whether its messages travel encrypted: with `true` they are refused where no encryption is configured, on both sides.
+   * @default what `payloads` has for all topics
+   */
+  readonly encrypted?: boolean;
+}
 
 /** The contract of one kind of message, shared by those who publish and those who consume. */
 export interface Topic<Input = unknown, Output = Input> {
@@ -30,7 +64,22 @@ export interface Topic<Input = unknown, Output = Input> {
   /** What its data must look like. */
   readonly schema: StandardSchema<Input, Output>;
   /** How its messages travel, unless one says otherwise. */
-  readonly options: TopicOptions;
+  readonly options: TopicDeclaration;
+  /** The version before this one, and how its data become this one's. */
+  readonly previous?: PreviousVersion;
+}
+
+/** An earlier version of a topic. */
+export interface PreviousVersion {
+  /** That version. */
+  readonly topic: Topic;
+  /** Turns what that version's schema made of the data into what the next one's takes. */
+  readonly upcast: (data: unknown) => unknown;
+}
+
+/** Which version of its data a topic has. */
+export function versionOf(topic: Topic): number {
+  return topic.options.version ?? 1;
 }
 
 const RETRY_DELAY = /^[\w +\-*/(),.]{1,256}$/;
@@ -55,7 +104,7 @@ const TOPIC_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 export function topic<Input, Output>(
   name: string,
   schema: StandardSchema<Input, Output>,
-  options: TopicOptions = {},
+  options: TopicDeclaration = {},
 ): Topic<Input, Output> {
   const problems = [...nameProblems(name), ...optionProblems(name, options)];
   if (problems.length > 0) throw new ConfigurationError(problems);
@@ -74,9 +123,17 @@ function nameProblems(name: string): ConfigurationProblem[] {
   ];
 }
 
-function optionProblems(name: string, options: TopicOptions): ConfigurationProblem[] {
+function optionProblems(name: string, options: TopicDeclaration): ConfigurationProblem[] {
   const problems: ConfigurationProblem[] = [];
-  const { retries } = options;
+  const { retries, version = 1 } = options;
+  if (!isDataVersion(version)) {
+    problems.push({
+      path: `topic "${name}".version`,
+      expected: `a whole number from 1 to ${MAX_DATA_VERSION}`,
+      found: String(version),
+      remedy: "Leave it out for 1.",
+    });
+  }
   if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0 && retries <= 100)) {
     problems.push({
       path: `topic "${name}".retries`,
@@ -105,8 +162,44 @@ function optionProblems(name: string, options: TopicOptions): ConfigurationProbl
     }
   }
   problems.push(
+    ...flowProblems(options).map((problem) => ({ ...problem, path: `topic "${name}".${problem.path}` })),
     ...headerProblems(options.headers ?? {}).map((problem) => ({ ...problem, path: `topic "${name}".headers` })),
   );
+  return problems;
+}
+
+/** What is wrong with the limits and the queues of a topic or a message. */
+export function flowProblems({ flow, orderQueues = 1 }: TopicOptions): readonly ConfigurationProblem[] {
+  const problems: ConfigurationProblem[] = [];
+  const isCount = (value: number): boolean => Number.isInteger(value) && value >= 1;
+  if (!isCount(orderQueues) || orderQueues > MAX_ORDER_QUEUES) {
+    problems.push({
+      path: "orderQueues",
+      expected: `a whole number from 1 to ${MAX_ORDER_QUEUES}`,
+      found: String(orderQueues),
+      remedy: "Leave it out for one queue.",
+    });
+  }
+  if (flow === undefined) return problems;
+  const { parallelism, rate, period = "1s" } = flow;
+  const limits = [parallelism, rate].filter((limit) => limit !== undefined);
+  if (limits.length === 0 || !limits.every(isCount)) {
+    problems.push({
+      path: "flow",
+      expected: "a parallelism, a rate or both, whole numbers from 1",
+      found: JSON.stringify(flow),
+      remedy: 'Write one such as { parallelism: 5 } or { rate: 100, period: "1m" }.',
+    });
+  }
+  const millis = parseDuration(period) ?? 0;
+  if (millis < 1_000 || millis > MAX_PERIOD_MILLIS) {
+    problems.push({
+      path: "flow.period",
+      expected: `${DURATION_FORM}, from a second to a week`,
+      found: JSON.stringify(period),
+      remedy: 'Leave it out for "1s".',
+    });
+  }
   return problems;
 }
 

@@ -56,6 +56,13 @@ export type Event =
       readonly error: unknown;
     }
   | { readonly type: "rejected"; readonly path: string; readonly status: number; readonly reason: string }
+  | {
+      readonly type: "ended";
+      readonly messageId: string;
+      readonly topic: string;
+      readonly attempts: number;
+      readonly reason: string;
+    }
   | { readonly type: "signedByNext"; readonly path: string }
   | { readonly type: "logLost" }
   | { readonly type: "recordFailed"; readonly error: unknown }

@@ -27,12 +27,36 @@ export interface Transport {
   publish(dispatches: readonly Dispatch[]): Promise<readonly DispatchResult[]>;
   /** Sends a wake-up call of our own: an empty signed request to `url`, once per `id`. Rejects where it is not known to be taken. */
   wake?(call: WakeCall): Promise<void>;
+  /**
+   * Where it carries no HTTP: the channels that it has, by the scheme of their destinations, `scheme:channel/subscriber`.
+   * It keeps no event log; whoever takes deliveries out of them hands them to `ac.subscribers()`.
+   */
+  readonly channels?: Readonly<Record<string, readonly string[]>>;
+  /**
+   * The schemes of those channels that may lose what they took, as they lie in a store that may be lost. A barrier row is
+   * settled with such a delivery only when it is done.
+   */
+  readonly lossy?: readonly string[];
+  /** Whether it calls URLs. @default where it has no channels */
+  readonly urls?: boolean;
+  /** Why it would never take a delivery; asked before anything is kept of it. `undefined` where it would. */
+  refusal?(record: DeliveryRecord): Refusal | undefined;
   /** What the transport knows of deliveries after it took them. */
   readonly reports?: DeliveryReports;
   /** Verifies what the transport delivers, where it delivers over HTTP. */
   readonly receiver?: Receiver;
   /** What is wrong with the transport's own configuration, its receiver's apart; empty where nothing is. */
   readonly problems?: (context: ConfigurationContext) => readonly ConfigurationProblem[];
+}
+
+/** Why a transport would never take a delivery. */
+export interface Refusal {
+  /** What stands in the way, as in "found …". */
+  readonly found: string;
+  /** What to do about it, one sentence. */
+  readonly hint: string;
+  /** The code of the error that tells of it. @default "ERR_INVALID_MESSAGE" */
+  readonly code?: "ERR_INVALID_MESSAGE" | "ERR_MESSAGE_TOO_LARGE";
 }
 
 /** A delayed call of our own sweep route. */

@@ -10,6 +10,8 @@ export { logReaderContract } from "./log-reader-contract.ts";
 export { logStoreContract } from "./log-store-contract.ts";
 export { DEFAULT_START, simulatedClock } from "./simulated-clock.ts";
 export type { SimulatedClock } from "./simulated-clock.ts";
+export { payloadStoreContract } from "./payload-store-contract.ts";
+export type { PayloadStoreUnderTest } from "./payload-store-contract.ts";
 export { receiverContract } from "./receiver-contract.ts";
 export type { DeliveryToSign, MakeReceiver, ReceiverUnderTest } from "./receiver-contract.ts";
 export { withStore } from "./store-under-test.ts";

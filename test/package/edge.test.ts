@@ -11,6 +11,13 @@ const edge = {
   "./redis": [],
   "./memory": [],
   "./sql": [],
+  "./idempotency": ["hono/route"],
+  "./patterns": ["hono"],
+  "./payloads": [],
+  "./redis-streams": [],
+  "./cloudflare": [],
+  "./cloudflare-queues": [],
+  "./deno": [],
 } as const;
 
 /** What no program of the edge may do while it loads: Workers refuse it, or have nothing there yet. */

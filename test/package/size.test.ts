@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { measureSizes } from "./sizes.ts";
 
 /** Near the measured sizes, so that growth is a decision. In kilobytes, minified and compressed. */
-const LIMITS = { core: 39, worker: 82 } as const;
+const LIMITS = { core: 46, worker: 86 } as const;
 
 const { sizes } = await measureSizes();
 

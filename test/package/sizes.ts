@@ -18,7 +18,10 @@ export interface Sizes {
 }
 
 /** Measures them; and what of the core comes from which folder, in minified bytes. */
-export async function measureSizes(): Promise<{ readonly sizes: Sizes; readonly folders: ReadonlyMap<string, number> }> {
+export async function measureSizes(): Promise<{
+  readonly sizes: Sizes;
+  readonly folders: ReadonlyMap<string, number>;
+}> {
   const shipped = [...entries.keys()].filter((subpath) => !NOT_SHIPPED.has(subpath));
   const each: Record<string, { minified: number; gzip: number }> = {};
   for (const subpath of shipped) {
@@ -28,7 +31,17 @@ export async function measureSizes(): Promise<{ readonly sizes: Sizes; readonly 
   const core = await bundleOf(CORE);
   const worker = await bundle([new URL("worker-app.ts", import.meta.url).pathname], {
     minify: true,
-    inline: ["aftercommit", "hono", "zod", "@upstash/qstash", "@upstash/redis", "uncrypto", "jose", "neverthrow", "crypto-js"],
+    inline: [
+      "aftercommit",
+      "hono",
+      "zod",
+      "@upstash/qstash",
+      "@upstash/redis",
+      "uncrypto",
+      "jose",
+      "neverthrow",
+      "crypto-js",
+    ],
     conditions: ["aftercommit-source", "workerd", "worker", "browser"],
   });
   const folders = new Map<string, number>();

@@ -9,7 +9,8 @@ export interface Snippet {
 }
 
 const FENCE = /^```ts(\s.*)?$/;
-const PRELUDE = /<!--\s*snippet:\s*([\s\S]*?)\s*-->\s*$/;
+/** The last comment of the text, and not the first one with all that follows it. */
+const PRELUDE = /<!--\s*snippet:\s*((?:(?!-->)[\s\S])*?)\s*-->\s*$/;
 
 /** Every `ts` block of a Markdown document; a comment `<!-- snippet: declare … -->` right before one belongs to it. */
 export function snippetsOf(document: string, markdown: string): readonly Snippet[] {

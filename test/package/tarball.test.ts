@@ -10,11 +10,11 @@ import { entries, manifest, root, specifierOf } from "./manifest.ts";
 
 const run = promisify(execFile);
 
-/** The best of several runs, on a machine that may have other work. */
-const COLD_IMPORT_MILLIS = 60;
+/** Of the processor: the machine may have other work. */
+const COLD_IMPORT_MILLIS = 15;
 
 /** What the build reads. The repository itself stays as it is, and others may build in it meanwhile. */
-const INGREDIENTS = ["package.json", "tsconfig.json", "src", "adapters", "README.md", "LICENSE", "CHANGELOG.md"];
+const INGREDIENTS = [".ci", "package.json", "tsconfig.json", "src", "adapters", "README.md", "LICENSE", "CHANGELOG.md"];
 
 let workshop = "";
 let tarball = "";
@@ -31,7 +31,7 @@ beforeAll(async () => {
   await npm("pack", "--pack-destination", directory);
 
   const modules = join(project, "node_modules");
-  await mkdir(join(modules, "@upstash"), { recursive: true });
+  for (const scope of ["@upstash", "@hono"]) await mkdir(join(modules, scope), { recursive: true });
   await mkdir(join(modules, "aftercommit"));
   tarball = join(directory, `aftercommit-${manifest.version}.tgz`);
   await run("tar", ["-xzf", tarball, "-C", join(modules, "aftercommit"), "--strip-components=1"]);
@@ -119,13 +119,14 @@ describe("the packed package", () => {
     for (let run = 0; run < 9; run++) {
       const code = `
         await import("hono");
-        const startedAt = performance.now();
+        const before = process.cpuUsage();
         await import("aftercommit");
-        console.log(performance.now() - startedAt);`;
+        const { user, system } = process.cpuUsage(before);
+        console.log((user + system) / 1_000);`;
       millis.push(Number(await inProject(code)));
     }
     const least = Math.min(...millis);
-    console.log(`a cold import of "aftercommit" took ${least.toFixed(1)} ms`);
+    console.log(`a cold import of "aftercommit" took ${least.toFixed(1)} ms of the processor`);
     expect(least).toBeLessThan(COLD_IMPORT_MILLIS);
   });
 

@@ -1,5 +1,5 @@
 import { keyspace } from "../../adapters/redis/keys.ts";
-import { bodyIdOf, decodeBody, decodeLetter, decodeMember, isLarge } from "../../adapters/redis/member.ts";
+import { bodyIdOf, decodeText, decodeLetter, decodeMember, isLarge } from "../../adapters/redis/member.ts";
 import { readScore } from "../../adapters/redis/score.ts";
 import { readDecision } from "../../adapters/redis/transaction-log.ts";
 import type { RedisExecutor } from "../../adapters/redis/index.ts";
@@ -80,11 +80,11 @@ export async function redisContents(redis: RedisExecutor): Promise<{ contents: S
   const inbox = strings.filter((key) => key.startsWith(INBOX) && INBOX_KEY.test(key));
   const recordOf = (member: string): DeliveryRecord => {
     const id = bodyIdOf(member);
-    return decodeMember(member, id === undefined ? undefined : decodeBody(values.get(keys.body(id))));
+    return decodeMember(member, id === undefined ? undefined : decodeText(values.get(keys.body(id))));
   };
   const letterOf = (member: string): DeadLetter => {
     const key = member.slice(0, member.indexOf("\n"));
-    return decodeLetter(member, decodeBody(values.get(keys.deadBody(key))));
+    return decodeLetter(member, decodeText(values.get(keys.deadBody(key))));
   };
   const lives = await Promise.all(inbox.map(async (key) => [key, Number(await redis.execute(["PTTL", key]))] as const));
   return {

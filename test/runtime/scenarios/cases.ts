@@ -99,6 +99,18 @@ export const CASES: readonly Case[] = [
     },
   },
   {
+    name: "a request that is made again with its idempotency key is done once, and answered again",
+    async run(stage) {
+      const [status, body, order, replayed] = await stage.keyedOrder();
+      expect("the first answer", [status, order, replayed], [201, stage.key, null]);
+      expect("the second answer", await stage.keyedOrder(), [201, body, stage.key, "true"]);
+      const [other] = await stage.keyedOrder({ fails: 1 });
+      expect("the answer to another payload", other, 422);
+      await tookEffect(stage);
+      expect("the handler's runs", await stage.count("requests"), 1);
+    },
+  },
+  {
     name: "a message that is signed after a rotation of the keys is taken",
     async run(stage) {
       const { QSTASH_URL, QSTASH_TOKEN } = stage.env;

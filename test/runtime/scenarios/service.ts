@@ -2,9 +2,11 @@ import { Client } from "@upstash/qstash";
 import { Redis } from "@upstash/redis/cloudflare";
 import { aftercommit, FatalError, topic } from "aftercommit";
 import type { Aftercommit, AftercommitEnv, Transport } from "aftercommit";
+import { idempotencyKey } from "aftercommit/idempotency";
 import { qstash } from "aftercommit/qstash";
 import { upstashRedis } from "aftercommit/upstash-redis";
 import { Hono } from "hono";
+import type { Context } from "hono";
 import * as z from "zod/mini";
 
 /** What a service of the scenarios is told: text alone, as bindings or as the environment of a process. */
@@ -66,14 +68,17 @@ export function createService(): Service {
   }));
   const app = new Hono<AftercommitEnv<ScenarioEnv>>();
 
-  app.post("/orders/:how", ac.transaction(), async (c) => {
-    const how = c.req.param("how");
+  const order = async (c: Context<AftercommitEnv<ScenarioEnv>>, how: string): Promise<Response> => {
     const { key, ...options } = await c.req.json<{ readonly key: string }>();
     const { id } = await c.var.tx.publish(task, { key, ...options });
     await redisOf(c.env).incr(`requests:${key}`);
     if (how === "throws") throw new Error("after the publish");
     return c.json({ id }, how === "refused" ? 422 : 201, { "x-order": key });
-  });
+  };
+  app.post("/orders/:how", ac.transaction(), (c) => order(c, c.req.param("how")));
+  app.post("/keyed/:how", idempotencyKey(ac, { scope: () => "caller", required: true }), (c) =>
+    order(c, c.req.param("how")),
+  );
 
   app.post(CONSUMER, async (c, next) => {
     // The delivery as it came, so that a case can send it again.

@@ -12,6 +12,10 @@ export interface Stage {
   readonly key: string;
   /** Makes an order over HTTP: `placed`, `refused`, or one that `throws`. */
   order(how: "placed" | "refused" | "throws", options?: object, headers?: Record<string, string>): Promise<Response>;
+  /** Makes the request again whose key names it: the status, the body, and the header that says that it was answered before. */
+  keyedOrder(
+    options?: object,
+  ): Promise<readonly [status: number, body: string, order: string | null, replayed: string | null]>;
   /** How often the consumer ran for a key, how often its effect happened, how often a handler ran. */
   count(what: "runs" | "effects" | "requests", key?: string): Promise<number>;
   /** The last delivery for the key, as QStash made it. */
@@ -57,6 +61,15 @@ export function newStage(env: ScenarioEnv, ac: Aftercommit<ScenarioEnv>): Stage 
         headers: { "content-type": "application/json", ...headers },
         body: JSON.stringify({ key, ...options }),
       }),
+    async keyedOrder(options = {}) {
+      const response = await fetch(`${env.PUBLIC_URL}/keyed/placed`, {
+        method: "POST",
+        headers: { "content-type": "application/json", "idempotency-key": `"${key}"` },
+        body: JSON.stringify({ key, ...options }),
+      });
+      const { status, headers } = response;
+      return [status, await response.text(), headers.get("x-order"), headers.get("idempotency-replayed")];
+    },
     count: async (what, of = key) => Number((await redis.get(`${what}:${of}`)) ?? 0),
     async delivered() {
       const found = await redis.get<Delivery>(`delivery:${key}`);

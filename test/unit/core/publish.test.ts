@@ -45,6 +45,15 @@ const refused: Record<string, { readonly publication: Publication; readonly code
   "a retryDelay with other characters": { publication: [anything, 1, { retryDelay: "1000; drop" }] },
   "a retryDelay on two lines": { publication: [anything, 1, { retryDelay: "1000\r\nUpstash-Forward-Host: x" }] },
   "a retryDelay that ends with a line break": { publication: [anything, 1, { retryDelay: "1000\n" }] },
+  "no delivery at a time": { publication: [anything, 1, { flow: { parallelism: 0 } }] },
+  "half a delivery in a period": { publication: [anything, 1, { flow: { rate: 0.5 } }] },
+  "limits that limit nothing": { publication: [anything, 1, { flow: {} }] },
+  "a period below a second": { publication: [anything, 1, { flow: { rate: 1, period: "500ms" } }] },
+  "a period above a week": { publication: [anything, 1, { flow: { rate: 1, period: "8d" } }] },
+  "no queue for an order": { publication: [anything, 1, { orderKey: "a", orderQueues: 0 }] },
+  "an order key that is no text": { publication: [anything, 1, { orderKey: 7 }] },
+  "an order key and a delay": { publication: [anything, 1, { orderKey: "a", delay: "1m" }] },
+  "an order key and a date": { publication: [anything, 1, { orderKey: "a", notBefore: new Date() }] },
   "a header with a line break": { publication: [anything, 1, { headers: { "x-a": "b\r\nx-c: d" } }] },
   "a header with a NUL": { publication: [anything, 1, { headers: { "x-a": "b\0" } }] },
   "a header beyond ASCII": { publication: [anything, 1, { headers: { "x-a": "ö" } }] },
@@ -140,6 +149,8 @@ describe("topic refuses", () => {
     timeout: "soon",
     delay: Number.NaN,
     headers: { Host: "x" },
+    flow: { parallelism: 0 },
+    orderQueues: 101,
   };
   for (const [name, value] of Object.entries(options)) {
     test(`an unusable ${name}, at its declaration`, () => {
@@ -207,6 +218,27 @@ describe("how a message travels", () => {
       timeoutMillis: 5_000,
       notBefore: now + 60_000,
     });
+  });
+
+  test("is limited as its topic says", async () => {
+    expect(await sendOf({ flow: { parallelism: 5 } })).toMatchObject({ flow: { parallelism: 5, periodSeconds: 1 } });
+    expect(await sendOf({ flow: { rate: 100, period: "1m" } })).toMatchObject({
+      flow: { rate: 100, periodSeconds: 60 },
+    });
+  });
+
+  test("is through one of its topic's queues where it has a key, the same for the same key", async () => {
+    const queueOf = async (orderKey: string, orderQueues: number): Promise<unknown> => {
+      const { queue } = (await sendOf({ orderKey, orderQueues, delay: undefined } as never)) as {
+        readonly queue: unknown;
+      };
+      return queue;
+    };
+    expect(await queueOf("a", 1)).toBe(0);
+    const found = await Promise.all(["a", "b", "c", "d", "e", "f"].map((key) => queueOf(key, 4)));
+    expect(found).toEqual(await Promise.all(["a", "b", "c", "d", "e", "f"].map((key) => queueOf(key, 4))));
+    expect(new Set(found).size).toBeGreaterThan(1);
+    for (const queue of found) expect([0, 1, 2, 3]).toContain(queue);
   });
 
   test("is not before a Date where one is given, whatever the topic's delay", async () => {

@@ -74,7 +74,9 @@ describe("a delivery record", () => {
     "an unknown direction": { v: 1, ...facts, on: "maybe" },
     "no destination": { v: 1, ...facts, destination: undefined },
     "no deadline": { v: 1, ...facts, deadlineMillis: "soon" },
+    "no message id": { v: 1, ...facts, messageId: 7 },
     "no way to send": { v: 1, ...facts, send: null },
+    "a way to send that is text": { v: 1, ...facts, send: "fast" },
   };
   for (const [name, value] of Object.entries(unreadable)) {
     test(`with ${name} cannot be read, by a typed error`, () => {

@@ -56,6 +56,11 @@ describe("an envelope", () => {
     expect(read(JSON.stringify(whole))).toEqual(whole);
   });
 
+  test("is read with attributes of the largest size", () => {
+    const largest = { ...envelope, id: "x".repeat(2_048), transactionid: "a".repeat(64), messageindex: 99_999 };
+    expect(read(JSON.stringify(largest))).toEqual(largest);
+  });
+
   const refused: Record<string, unknown> = {
     "no text": undefined,
     "a number": 7,
@@ -70,6 +75,7 @@ describe("an envelope", () => {
     "a time that is none": { ...envelope, time: "soon" },
     "a decision at no time": { ...envelope, decidedat: "soon" },
     "a decision at a number": { ...envelope, decidedat: 1_800_000_000_000 },
+    "a decision at a number that reads like a year": { ...envelope, decidedat: 2027 },
     "a not-before that is none": { ...envelope, notbefore: "99999999" },
     "a transaction id with other letters": { ...envelope, transactionid: "a:b" },
     "a transaction id that is too long": { ...envelope, transactionid: "a".repeat(65) },

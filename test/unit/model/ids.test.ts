@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromBase64Url, toBase64Url, toHex, utf8, utf8Length } from "../../../src/model/bytes.ts";
@@ -27,9 +28,16 @@ describe("a transaction id", () => {
     );
   });
 
+  test("has 74 bits of chance: all but its time, its version and its variant", () => {
+    const filled = (bits: number) => transactionIdAt(0, { ...webCrypto, random: (n) => new Uint8Array(n).fill(bits) });
+    expect(filled(0xff)).toBe("00000000-0000-7fff-bfff-ffffffffffff");
+    expect(filled(0)).toBe("00000000-0000-7000-8000-000000000000");
+  });
+
   test("of another form tells no time", () => {
-    for (const id of ["", "0197-tx", "9b2f9b2e-58f0-4c55-8f5e-4f2f9d1c2a3b", "X".repeat(36)]) {
-      expect(madeAt(id)).toBeUndefined();
+    const id = transactionIdAt(1_800_000_000_000, webCrypto);
+    for (const other of ["", "0197-tx", "9b2f9b2e-58f0-4c55-8f5e-4f2f9d1c2a3b", "X".repeat(36), `0${id}`, `-${id}`]) {
+      expect(madeAt(other)).toBeUndefined();
     }
   });
 
@@ -49,8 +57,9 @@ describe("a fingerprint", () => {
     for (const text of found) expect(text).toMatch(/^[0-9a-f]{32}$/);
   });
 
-  test("is the same for the same parts", async () => {
-    expect(await fingerprint(webCrypto, "a", "ö")).toBe(await fingerprint(webCrypto, "a", "ö"));
+  test("is the same for the same parts, in every release: ids derive from it", async () => {
+    const digest = createHash("sha256").update("1:a2:bc").digest("hex");
+    expect(await fingerprint(webCrypto, "a", "bc")).toBe(digest.slice(0, 32));
   });
 });
 

@@ -81,6 +81,28 @@ describe("a published delivery", () => {
     });
   });
 
+  test("shares its limits with all messages of its topic", async () => {
+    const flow = { parallelism: 5, rate: 100, periodSeconds: 60 };
+    expect(await headersOf(STOCK, { send: { flow } })).toMatchObject({
+      "Upstash-Flow-Control-Key": "aftercommit.order.paid",
+      "Upstash-Flow-Control-Value": "parallelism=5,rate=100,period=60s",
+    });
+    expect(await headersOf(STOCK, { send: { flow: { parallelism: 1, periodSeconds: 1 } } })).toMatchObject({
+      "Upstash-Flow-Control-Value": "parallelism=1",
+    });
+  });
+
+  test("waits in a queue of its own topic and destination where its order matters", async () => {
+    const client = scriptedClient((request) =>
+      request.path[1] === "batch" ? batchOf(request).map(() => ({ error: "alone, please" })) : takeAll(request),
+    );
+    await transportOver(client).publish([dispatchTo(STOCK, { send: { queue: 3 } }), dispatchTo(STOCK, { index: 1 })]);
+    const [ordered, other] = batchOf(client.requests[0]) as readonly { readonly queue?: string }[];
+    expect(ordered!.queue).toBe("aftercommit.order.paid.0123456789abcdef.3");
+    expect(other).not.toHaveProperty("queue");
+    expect(client.paths()).toEqual(["v2/batch", `v2/enqueue/${ordered!.queue!}/${STOCK}`, `v2/publish/${STOCK}`]);
+  });
+
   test("does not wait for a time that is over", async () => {
     expect(await headersOf(STOCK, { send: { notBefore: NOW } })).not.toHaveProperty("Upstash-Not-Before");
   });

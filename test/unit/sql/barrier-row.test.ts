@@ -53,6 +53,8 @@ test.each([
   ["a delivery that is no pair", '{"v":1,"bodies":[""],"deliveries":[null]}'],
   ["a delivery whose body is missing", encodeMessages([sampleRecord()]).replace(/"bodies":\[.*?\],/, '"bodies":[],')],
   ["a body that is no text", encodeMessages([sampleRecord()]).replace(/"bodies":\[.*?\],/, '"bodies":[7],')],
+  ["a place that is text", encodeMessages([sampleRecord()]).replace(/,0\]\]\}$/, ',"0"]]}')],
+  ["facts in a list", JSON.stringify({ v: 1, bodies: ["{}"], deliveries: [[[sampleRecord().meta], 0]] })],
   ["null", "null"],
   ["a list", "[]"],
   ["no JSON", "not JSON"],

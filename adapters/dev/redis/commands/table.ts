@@ -8,6 +8,9 @@ import { serverCommands } from "./server.ts";
 import { setCommands } from "./sets.ts";
 import { sortedSetQueries } from "./sorted-set-queries.ts";
 import { sortedSetCommands } from "./sorted-sets.ts";
+import { streamGroupCommands } from "./stream-groups.ts";
+import { streamPendingCommands } from "./stream-pending.ts";
+import { streamCommands } from "./streams.ts";
 import { stringCommands } from "./strings.ts";
 
 /** The commands of all data types; a new type adds its table here, and its value to `value.ts`. */
@@ -21,6 +24,9 @@ const TABLES: readonly CommandTable[] = [
   listCommands,
   sortedSetCommands,
   sortedSetQueries,
+  streamCommands,
+  streamGroupCommands,
+  streamPendingCommands,
 ];
 
 const PLAIN_COMMANDS: ReadonlyMap<string, Command> = new Map(TABLES.flatMap((table) => Object.entries(table)));

@@ -1,0 +1,10 @@
+export type { StreamClient, UpstashStreamsLike } from "./clients.ts";
+export { DEFAULT_NAMESPACE } from "./keys.ts";
+export type { HandleOptions, PulledMessage } from "./messages.ts";
+export { pull } from "./pull.ts";
+export type { Puller, PullReport, RunOptions } from "./pull.ts";
+export { DEFAULT_BATCH, DEFAULT_POLL, DEFAULT_VISIBILITY, defaultRetryDelay } from "./settings.ts";
+export type { PullOptions } from "./settings.ts";
+export type { Backlog } from "./stream.ts";
+export { redisStreams } from "./transport.ts";
+export type { RedisStreamsOptions } from "./transport.ts";

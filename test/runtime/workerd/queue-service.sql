@@ -1,0 +1,7 @@
+CREATE TABLE orders (id TEXT PRIMARY KEY, tx_id TEXT NOT NULL UNIQUE);
+
+CREATE TABLE runs (order_id TEXT NOT NULL, attempt INTEGER NOT NULL);
+
+CREATE TABLE effects (order_id TEXT NOT NULL, message_id TEXT NOT NULL);
+
+CREATE TABLE mended (order_id TEXT PRIMARY KEY);
