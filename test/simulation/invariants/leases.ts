@@ -20,7 +20,14 @@ export function leaseWatch(violate: Violate): LeaseWatch {
   const done = new Map<string, string>();
   /** The processes that run a handler, by the token of its lease. */
   const running = new Map<string, Process>();
+  /** Redis has lost something of these: an older lease of the same run may stand there again. */
+  const unknown = new Set<string>();
   let unsure = false;
+
+  const hold = (key: string, token: string, until: number): void => {
+    leases.set(key, { token, until, lapsed: false });
+    unknown.delete(key);
+  };
 
   return {
     passes(now) {
@@ -29,19 +36,21 @@ export function leaseWatch(violate: Violate): LeaseWatch {
 
     acted(method, key, token, now, argument, found) {
       const held = leases.get(key);
+      const isUnknown = held === undefined && unknown.has(key);
       if (method === "claim" && (found as { readonly state: string }).state === "claimed") {
         if (held?.lapsed === false && held.token !== token)
           violate("one valid lease", `${key} was claimed while another run held it`);
-        leases.set(key, { token, until: now + (argument as number), lapsed: false });
+        hold(key, token, now + (argument as number));
       }
       if (method === "renew" && found === true) {
-        if (held?.token !== token) violate("one valid lease", `${key} was renewed by a run that does not hold it`);
-        leases.set(key, { token, until: now + (argument as number), lapsed: false });
+        if (!isUnknown && held?.token !== token)
+          violate("one valid lease", `${key} was renewed by a run that does not hold it`);
+        hold(key, token, now + (argument as number));
       }
       if (method === "complete" && found === "completed") {
         const by = done.get(key);
         if (by !== undefined && by !== token) violate("one run has done a message", `${key} was completed twice`);
-        if (by === undefined && (held?.token !== token || now > held.until))
+        if (by === undefined && !isUnknown && (held?.token !== token || now > held.until))
           violate("one valid lease", `${key} was completed by a run that does not hold it`);
         done.set(key, token);
         leases.delete(key);
@@ -61,7 +70,7 @@ export function leaseWatch(violate: Violate): LeaseWatch {
     },
     forget(keys) {
       for (const key of keys) {
-        leases.delete(key);
+        if (leases.delete(key)) unknown.add(key);
         done.delete(key);
       }
     },
