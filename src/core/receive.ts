@@ -32,7 +32,9 @@ export type Disposition =
 
 /** Who is handed the deliveries to a name. */
 export interface Subscriber {
+  /** The topic that it takes. */
   readonly topic: Topic;
+  /** What runs for each message. */
   readonly handler: Handler<unknown>;
   /** The database of `message.run` and `message.batch`. */
   readonly database: string | undefined;
