@@ -1,5 +1,6 @@
 /** One process of the bank: a producer, a consumer or a sweeper, by its environment; it says what it does on its output. */
 import { writeSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import { serve } from "@hono/node-server";
 import { Client } from "@upstash/qstash";
@@ -17,7 +18,7 @@ import { parseFault } from "./points.ts";
 const setting = JSON.parse(process.env["BANK"]!) as Setting;
 const { role, port } = setting;
 /** How many transfers a producer makes at a time, and the longest pause after each. */
-const CONCURRENCY = 3;
+const CONCURRENCY = 8;
 const LONGEST_PAUSE_MILLIS = 300;
 const SWEEP_EVERY_MILLIS = 300;
 /** The shares of transfers that are refused in the end, and that have a message for that case. */
@@ -27,7 +28,7 @@ const COMPENSATES = 0.25;
 /** Says something at once: the next moment may be this process's last. */
 const say = (fact: object): void => void writeSync(1, `${JSON.stringify(fact)}\n`);
 
-const pool = new Pool({ connectionString: setting.postgresUrl, max: 8, connectionTimeoutMillis: 2_000 });
+const pool = new Pool({ connectionString: setting.postgresUrl, max: 12, connectionTimeoutMillis: 2_000 });
 // The loss of an idle connection is nobody's news.
 pool.on("error", () => undefined);
 const client = createClient({
@@ -69,6 +70,8 @@ const work: Promise<unknown>[] = [];
 if (role === "producer") for (let number = 0; number < CONCURRENCY; number++) work.push(produce());
 if (role === "sweeper") work.push(sweep());
 say({ ready: true });
+// Its end writes nothing any more, and the next start is to be quick.
+flushCompileCache();
 
 process.once("SIGTERM", () => {
   ending.abort();

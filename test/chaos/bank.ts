@@ -54,6 +54,17 @@ export interface Bank {
   readonly ac: { operator(): Operator; drain(): Promise<void> };
 }
 
+/** Lends a client whose loss shows in the statement under way, and is heard from the first moment. */
+function lendClient(pool: Pool): Promise<PoolClient> {
+  return new Promise((resolve, reject) => {
+    pool.connect((error, client) => {
+      client?.on("error", ignored);
+      if (client === undefined) reject(error ?? new Error("Expected the pool to lend a client, found none."));
+      else resolve(client);
+    });
+  });
+}
+
 /** The bank: transfers debit one account in the producer's transaction, and credit another in a consumer's. */
 export function createBank(options: BankOptions): Bank {
   const { role, level, boot, points, pool, consumerUrls } = options;
@@ -73,10 +84,11 @@ export function createBank(options: BankOptions): Bank {
       [transferRefused.name]: [`${entryUrl}/refusal`],
     },
     checks: {
-      transfer: async (id) => {
-        const { rowCount } = await pool.query("select from transfers where tx_id = $1", [id]);
-        return rowCount === 1 ? "committed" : "rolledBack";
-      },
+      transfer: (id) =>
+        points.around("S3_look", async () => {
+          const { rowCount } = await pool.query("select from transfers where tx_id = $1", [id]);
+          return rowCount === 1 ? "committed" : "rolledBack";
+        }),
     },
     // Time runs fast, so that what a kill leaves behind is found within seconds.
     recovery: {
@@ -106,20 +118,18 @@ export function createBank(options: BankOptions): Bank {
     }
     if (level === "barrier") {
       await tx.run("main", async (sql: PoolClient) => {
-        await debit(sql, tx.id, boot, made);
+        await points.around("P5_work", () => debit(sql, tx.id, boot, made));
         await tx.publish(transferMade, made, DELIVERY);
         if (refused) throw new Error("refused");
       });
       return c.json({}, 201);
     }
     await tx.publish(transferMade, made, DELIVERY);
-    const client = await pool.connect();
-    // Its loss shows in the statement under way.
-    client.on("error", ignored);
+    const client = await lendClient(pool);
     let broken = true;
     try {
       await client.query("begin");
-      await debit(client, tx.id, boot, made);
+      await points.around("P5_work", () => debit(client, tx.id, boot, made));
       if (refused) await client.query("rollback");
       else await points.around("P6_commit", () => client.query("commit"));
       broken = false;

@@ -11,7 +11,7 @@ const TABLES = [
   "create index transfers_tx on transfers (tx_id)",
 ];
 
-export const ACCOUNTS = 40;
+export const ACCOUNTS = 400;
 export const CENTS_EACH = 1_000_000;
 
 /** One transfer as it is asked for. */
@@ -61,4 +61,10 @@ export async function noteEffect(
     messageId,
     transferId,
   ]);
+}
+
+/** How many effects there are. */
+export async function countEffects(pool: Pool): Promise<number> {
+  const { rows } = await pool.query<{ readonly count: string }>("select count(*) from effects");
+  return Number(rows[0]!.count);
 }

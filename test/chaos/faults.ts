@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import type { Database, LogStore, Transport, UnitOfWork } from "aftercommit";
 import { isHint } from "../../src/core/hint.ts";
+import { placeText } from "./points.ts";
 import type { Fault, Point, Role, Side } from "./points.ts";
 
 /**
@@ -22,7 +23,7 @@ export function faultPoints(fault: Fault | undefined): FaultPoints {
   const at = async (point: Point, side: Side): Promise<void> => {
     if (fault?.point !== point || fault.side !== side || ++passed < fault.nth) return;
     // Written at once, as nothing is after the signal.
-    writeSync(STDOUT, `${JSON.stringify({ died: `${point} ${side}` })}\n`);
+    writeSync(STDOUT, `${JSON.stringify({ died: placeText({ point, side }) })}\n`);
     process.kill(process.pid, "SIGKILL");
     await new Promise(() => undefined);
   };
@@ -46,7 +47,8 @@ export function logWith({ around }: FaultPoints, role: Role, log: LogStore): Log
       ...transactions,
       prepare: (records) =>
         around(records.some(isHint) ? "P8_hint" : "P2_prepare", () => transactions.prepare(records)),
-      decide: (...call) => around("P8_hint", () => transactions.decide(...call)),
+      decide: (...call) => around(DECIDE[role], () => transactions.decide(...call)),
+      decisions: (...call) => around("S3_look", () => transactions.decisions(...call)),
       record: (changes) => around(SETTLE[role], () => transactions.record(changes)),
       claimDue: (options) => around("S1_claim", () => transactions.claimDue(options)),
     },
@@ -55,6 +57,7 @@ export function logWith({ around }: FaultPoints, role: Role, log: LogStore): Log
       claim: (...call) => around("C4_claim", () => inbox.claim(...call)),
       complete: (...call) => around("C8_complete", () => inbox.complete(...call)),
     },
+    cleanUp: (options) => around("S7_cleanUp", () => log.cleanUp(options)),
   };
 }
 
@@ -77,6 +80,9 @@ export function databaseWith<Sql>(
     barrier: {
       ...barrier,
       intend: (intent) => around("P2_prepare", () => barrier.intend(intent)),
+      find: (...call) => around("S3_look", () => barrier.find(...call)),
+      rollBack: (...call) => around(DECIDE[role], () => barrier.rollBack(...call)),
+      cleanUp: (options) => around("S7_cleanUp", () => barrier.cleanUp(options)),
       settle: (changes) => around(SETTLE[role], () => barrier.settle(changes)),
       claimUnsettled: (options) => around("S1_claim", () => barrier.claimUnsettled(options)),
     },
@@ -99,3 +105,6 @@ export function databaseWith<Sql>(
 
 /** What records results, by who does it. */
 const SETTLE = { producer: "P10_settle", consumer: "C8_complete", sweeper: "S6_settle" } as const;
+
+/** What decides outside of the user's own transaction, by who does it. */
+const DECIDE = { producer: "P8_hint", consumer: "C8_complete", sweeper: "S4_decide" } as const;

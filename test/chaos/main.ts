@@ -24,7 +24,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const { kills, level, seed, json } = options;
-  const say = (text: string): void => void (json || process.stdout.write(text));
+  const say = (text: string): void => void (json ? process.stderr : process.stdout).write(text);
   say(`aftercommit: ${kills} kills at level ${level}, seed ${seed}\n`);
   const result = await runChaos(options, say);
   if (result === undefined) return 2;

@@ -2,10 +2,10 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import type { ChaosOptions } from "./options.ts";
 import { faultText } from "./points.ts";
 import type { Fault, Role } from "./points.ts";
+import type { Program } from "./program.ts";
 
 /** What all processes of the bank are told. */
 export interface Surroundings {
@@ -44,16 +44,18 @@ export interface Kill {
   readonly at: number;
   /** A role, `redis` or `postgres`. */
   readonly target: string;
-  /** At which point, or how. */
+  /** At which side of which point, or how. */
   readonly how: string;
   /** The start of a process that it ended. */
   readonly boot?: string;
 }
 
-/** A process of the bank, which is started again whenever it is killed. */
+/** A process of the bank, which is started again whenever it has ended. */
 export interface Member {
   readonly role: Role;
-  /** Kills it now; what is started instead kills itself at `next`, if there is one. Nothing where it is down already. */
+  /** Whether it is going to kill itself at a point, sooner or later. */
+  isArmed(): boolean;
+  /** Kills it now, unless it is down already; what is started instead kills itself at `next`, if there is one. */
   kill(next: Fault | undefined): void;
   /** Starts it again without any fault, if it has one ahead; resolves when it is up. */
   calm(): Promise<void>;
@@ -63,15 +65,16 @@ export interface Member {
   end(): void;
 }
 
-const PROGRAM = fileURLToPath(new URL("bank-process.ts", import.meta.url));
+export const AT_RANDOM = "at random";
 const LONGEST_DOWN_MILLIS = 600;
 const OUTPUT_KEPT = 4_000;
 
-/** Starts a member; what it says, and each kill of it, is told. */
+/** Starts a member of a program; what it says, each kill of it, and each end that no one gave it, is told. */
 export function startMember(
+  program: Program,
   name: string,
   setting: Omit<Setting, "boot">,
-  told: { onFact(fact: Fact): void; onKill(kill: Kill): void; onCrash(error: Error): void },
+  told: { onFact(fact: Fact): void; onKill(kill: Kill): void; onCrash(crash: string): void },
 ): Member {
   const { role } = setting;
   let boots = 0;
@@ -90,9 +93,10 @@ export function startMember(
     wanted = undefined;
     let at: string | undefined;
     let said = "";
-    const started = spawn(process.execPath, ["--conditions=aftercommit-source", PROGRAM], {
+    const started = spawn(process.execPath, [program.file], {
       env: {
         PATH: process.env["PATH"] ?? "",
+        NODE_COMPILE_CACHE: program.cache,
         BANK: JSON.stringify({ ...setting, boot } satisfies Setting),
         BANK_FAULT: armed === undefined ? "" : faultText(armed),
       },
@@ -113,14 +117,9 @@ export function startMember(
         child = undefined;
         ready = false;
         if (wanted === "stopped") return;
-        if (signal !== "SIGKILL") {
-          told.onCrash(
-            new Error(`Expected ${boot} to run on, found it ended by ${signal ?? `exit code ${code}`}: ${said}`),
-          );
-          return;
-        }
+        if (signal !== "SIGKILL") told.onCrash(`${boot} ended by ${signal ?? `exit code ${code}`}: ${said}`);
         // One that is calmed was not cut off by the plan, but cut off it was.
-        told.onKill({ at: now, target: role, how: at ?? "at random", boot });
+        else told.onKill({ at: now, target: role, how: at ?? AT_RANDOM, boot });
         void sleep(Math.random() * LONGEST_DOWN_MILLIS).then(() => wanted === "stopped" || start());
       });
     });
@@ -129,9 +128,10 @@ export function startMember(
 
   return {
     role,
+    isArmed: () => (child === undefined ? next : armed) !== undefined,
     kill(fault) {
+      next = fault ?? next;
       if (child === undefined) return;
-      next = fault;
       wanted = "killed";
       ready = false;
       child.kill("SIGKILL");

@@ -9,9 +9,11 @@ export interface ChaosOptions {
   readonly seed: number;
   /** The mean time between two planned kills; at points that the killed processes' successors meet there are more. */
   readonly everyMillis: number;
+  /** Redis is only killed, and comes back with all that it held: what is lost then, something else has lost. */
+  readonly keepRedis: boolean;
   /** No kill is made after so long. */
   readonly seconds: number;
-  /** Prints the result as one JSON object, and nothing else. */
+  /** Prints the result as one JSON object; how far it is goes to the standard error. */
   readonly json: boolean;
 }
 
@@ -27,7 +29,8 @@ export const USAGE = `usage: node --conditions=aftercommit-source test/chaos/mai
   --seed N           draws the same plan of kills as a run before
   --seconds ${DEFAULT_SECONDS}      no kill is made after so long
   --every ${DEFAULT_EVERY_MILLIS}       the mean time between two planned kills, in milliseconds
-  --json             prints the result as one JSON object
+  --keep-redis       Redis is only killed, and comes back with all that it held
+  --json             prints the result as one JSON object, and how far it is to the standard error
   --help             prints this
 `;
 
@@ -50,6 +53,7 @@ export function readOptions(args: readonly string[]): ChaosOptions | "help" {
     seed: whole("seed", values.seed, Math.floor(Math.random() * 1_000_000)),
     seconds: whole("seconds", values.seconds, DEFAULT_SECONDS),
     everyMillis: whole("every", values.every, DEFAULT_EVERY_MILLIS),
+    keepRedis: values["keep-redis"] === true,
     json: values.json === true,
   };
 }
@@ -58,8 +62,9 @@ function parsed(args: readonly string[]) {
   const text = { type: "string" } as const;
   const flag = { type: "boolean" } as const;
   try {
-    const options = { kills: text, level: text, seed: text, seconds: text, every: text, json: flag, help: flag };
-    return parseArgs({ args: [...args], options }).values;
+    const texts = { kills: text, level: text, seed: text, seconds: text, every: text };
+    const flags = { "keep-redis": flag, json: flag, help: flag };
+    return parseArgs({ args: [...args], options: { ...texts, ...flags } }).values;
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }

@@ -29,8 +29,8 @@ export interface NodePostgresPoolClientLike extends NodePostgresClientLike {
 
 /** What is used of a `Pool` of pg, by shape. */
 export interface NodePostgresPoolLike {
-  /** Lends a client. */
-  connect(): Promise<NodePostgresPoolClientLike>;
+  /** Lends a client, and calls back at once. */
+  connect(callback: (error: Error | undefined, client: NodePostgresPoolClientLike | undefined) => void): void;
   /** How many clients there are; a single client has no such count. */
   readonly totalCount: number;
 }
@@ -49,7 +49,7 @@ export interface NodePostgresResultLike {
 export type NodePostgresHandle<Connection> = Connection extends NodePostgresPoolLike
   ? Connection["connect"] extends { (): Promise<infer Client>; (callback: never): void }
     ? Client
-    : Awaited<ReturnType<Connection["connect"]>>
+    : NodePostgresPoolClientLike
   : Connection;
 
 /** A client for as long as one act takes. */
@@ -163,16 +163,22 @@ type Borrow = <T>(act: (loan: Loan) => Promise<T>) => Promise<T>;
 /** One client per act, from a pool. */
 function fromPool(pool: NodePostgresPoolLike): Borrow {
   return async (act) => {
-    const client = await pool.connect();
     let fit = true;
     let lost: unknown;
     const spoil = (): void => void (fit = false);
-    // A lost connection is an event too, and one that nobody listens to would end the process.
     const onError = (error: unknown): void => {
       lost ??= error;
       spoil();
     };
-    client.on("error", onError);
+    // A lost connection is an event too, and one that nobody listens to would end the process. A promise would tell too
+    // late: a server that ends may say so in the same breath in which it takes the connection.
+    const client = await new Promise<NodePostgresPoolClientLike>((resolve, reject) => {
+      pool.connect((error, lent) => {
+        lent?.on("error", onError);
+        if (lent === undefined) reject(error ?? new Error("Expected the pool to lend a client, found none."));
+        else resolve(lent);
+      });
+    });
     try {
       return await act({ client, spoil, lost: () => lost });
     } finally {

@@ -85,6 +85,7 @@ describe("a check-back", () => {
     const { core } = setUp(w);
     const claims = await claimed(w, 2);
     expect(await checkBack(core, ID, claims)).toEqual({ published: 0, held: 2 });
+    expect(w.of("held")).toHaveLength(1);
     expect(await checkBack(core, ID, claims)).toEqual(nothing);
     expect(w.of("held")).toHaveLength(1);
   });

@@ -144,8 +144,10 @@ describe("what the transport reports as undeliverable", () => {
       const decision = { transactionId: sampleId(1), source: SOURCE, records: [record], at: AT, dueMillis: 0 };
       await w.database.write({ decision });
       const prepare = vi.spyOn(w.store.transactions, "record");
-      expect(await recordFailure(core, report({ meta: record.meta }))).toBe(state === "done" ? "delivered" : "buried");
-      expect((await w.row(sampleId(1)))?.results[record.key]?.state).toBe(state === "done" ? undefined : "dead");
+      const failure = report({ meta: record.meta, response: "x".repeat(3_000) });
+      expect(await recordFailure(core, failure)).toBe(state === "done" ? "delivered" : "buried");
+      const dead = { state: "dead", reason: "failed", detail: "x".repeat(2_000), buriedAt: w.clock.now() };
+      expect((await w.row(sampleId(1)))?.results[record.key]).toEqual(state === "done" ? undefined : dead);
       expect(prepare).not.toHaveBeenCalled();
     }
   });

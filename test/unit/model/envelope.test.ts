@@ -1,6 +1,14 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ageFrom, encodeEnvelope, parseEnvelope, stampEnvelope, unstampEnvelope } from "../../../src/model/envelope.ts";
+import {
+  ageFrom,
+  encodeEnvelope,
+  isEncrypted,
+  isSealed,
+  parseEnvelope,
+  stampEnvelope,
+  unstampEnvelope,
+} from "../../../src/model/envelope.ts";
 import type { Envelope } from "../../../src/model/envelope.ts";
 
 const envelope: Omit<Envelope, "decidedat"> = {
@@ -57,7 +65,13 @@ describe("an envelope", () => {
   });
 
   test("is read with attributes of the largest size", () => {
-    const largest = { ...envelope, id: "x".repeat(2_048), transactionid: "a".repeat(64), messageindex: 99_999 };
+    const largest = {
+      ...envelope,
+      id: "x".repeat(2_048),
+      transactionid: "a".repeat(64),
+      messageindex: 99_999,
+      dataversion: 2_147_483_647,
+    };
     expect(read(JSON.stringify(largest))).toEqual(largest);
   });
 
@@ -84,6 +98,10 @@ describe("an envelope", () => {
     "half an index": { ...envelope, messageindex: 0.5 },
     "an index as text": { ...envelope, messageindex: "0" },
     "a large index": { ...envelope, messageindex: 100_000 },
+    "a version of its data that is none": { ...envelope, dataversion: 0 },
+    "half a version of its data": { ...envelope, dataversion: 1.5 },
+    "a version of its data as text": { ...envelope, dataversion: "2" },
+    "a version of its data that is too large": { ...envelope, dataversion: 2_147_483_648 },
     "a cause that is no text": { ...envelope, causationid: {} },
     "a trace that is no text": { ...envelope, traceparent: 1 },
     "a trace state that is no text": { ...envelope, tracestate: [] },
@@ -125,6 +143,14 @@ describe("an envelope", () => {
   test("never throws, whatever the body", () => {
     fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (body) => void parseEnvelope(body)));
   });
+});
+
+test("an envelope is sealed where its data are encrypted or lie elsewhere", () => {
+  const whole = read(encodeEnvelope(envelope));
+  const encrypted: Envelope = { ...whole, datacontenttype: "application/jose" };
+  const elsewhere: Envelope = { ...whole, dataref: "https://payloads.example.com/1" };
+  expect([whole, encrypted, elsewhere].map(isSealed)).toEqual([false, true, true]);
+  expect([whole, encrypted, elsewhere].map(isEncrypted)).toEqual([false, true, false]);
 });
 
 test("a message's age counts from the later of its decision and its earliest delivery", () => {

@@ -63,13 +63,15 @@ describe("50 KB of anything is read in no time by", () => {
   for (const [name, read] of Object.entries(readers)) {
     test(name, () => {
       for (const input of inputs) {
-        const startedAt = performance.now();
+        const before = process.cpuUsage();
         try {
           read(input);
         } catch {
           // Refusing it is fine.
         }
-        expect(performance.now() - startedAt, input.slice(0, 20)).toBeLessThan(LIMIT_MILLIS);
+        // Of the processor: the machine may have other work.
+        const { user, system } = process.cpuUsage(before);
+        expect((user + system) / 1_000, input.slice(0, 20)).toBeLessThan(LIMIT_MILLIS);
       }
     });
   }

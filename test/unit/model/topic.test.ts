@@ -3,12 +3,12 @@ import * as z from "zod/mini";
 import { ConfigurationError } from "../../../src/errors.ts";
 import { describeIssues } from "../../../src/model/standard-schema.ts";
 import { topic, validated } from "../../../src/model/topic.ts";
-import type { TopicOptions } from "../../../src/model/topic.ts";
+import type { TopicDeclaration } from "../../../src/model/topic.ts";
 
 const schema = z.object({ orderId: z.string() });
 
 /** Where the problems of a declaration lie. */
-function pathsOf(options: TopicOptions, name = "order.paid"): readonly string[] {
+function pathsOf(options: TopicDeclaration, name = "order.paid"): readonly string[] {
   try {
     topic(name, schema, options);
     return [];
@@ -32,7 +32,9 @@ describe("a topic", () => {
     }
   });
 
-  test.each<TopicOptions>([
+  test.each<TopicDeclaration>([
+    { version: 1 },
+    { version: 2_147_483_647 },
     { retries: 0 },
     { retries: 100 },
     { retryDelay: "1000 * pow(2, retried)" },
@@ -47,7 +49,9 @@ describe("a topic", () => {
     expect(pathsOf(options)).toEqual([]);
   });
 
-  test.each<[TopicOptions, string]>([
+  test.each<[TopicDeclaration, string]>([
+    [{ version: 0 }, "version"],
+    [{ version: 1.5 }, "version"],
     [{ retries: -1 }, "retries"],
     [{ retries: 101 }, "retries"],
     [{ retries: 1.5 }, "retries"],
